@@ -1,0 +1,50 @@
+"""Knowledge distillation on PyTorch: a large trained network makes a small one better.
+
+Importing this package needs torch alone. What trains whole runs (``distill``, ``compare``, ``load``) is imported when it
+is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stillroom import connectors, losses
+from stillroom.distillers import Between, Constant, Decay, Distilled, Distiller, Schedule, Teacher, Term, WarmUp
+from stillroom.errors import StillroomError
+from stillroom.recorders import ModuleInputs, ModuleOutputs, record
+
+if TYPE_CHECKING:
+    from stillroom.runs import Comparison, Run, compare, distill, load
+
+__all__ = [
+    "Between",
+    "Comparison",
+    "Constant",
+    "Decay",
+    "Distilled",
+    "Distiller",
+    "ModuleInputs",
+    "ModuleOutputs",
+    "Run",
+    "Schedule",
+    "StillroomError",
+    "Teacher",
+    "Term",
+    "WarmUp",
+    "compare",
+    "connectors",
+    "distill",
+    "load",
+    "losses",
+    "record",
+]
+
+_RUNS = ("Comparison", "Run", "compare", "distill", "load")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _RUNS:
+        from stillroom import runs
+
+        return getattr(runs, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,34 @@
+"""Data: one module per file; every sample carries its index, and every draw comes from a key."""
+
+from stillroom.data.arrays import Arrays
+from stillroom.data.cifar10 import CIFAR10
+from stillroom.data.cifar100 import CIFAR100
+from stillroom.data.digits import Digits
+from stillroom.data.draws import draw_key, drawing
+from stillroom.data.fashion_mnist import FashionMNIST
+from stillroom.data.image_folder import ImageFolder
+from stillroom.data.loader import Loader, progress_of
+from stillroom.data.mnist import MNIST
+from stillroom.data.module import DataModule, Sources
+from stillroom.data.order import EpochBatches
+from stillroom.data.samples import Samples
+from stillroom.data.sets import Sets
+
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "MNIST",
+    "Arrays",
+    "DataModule",
+    "Digits",
+    "EpochBatches",
+    "FashionMNIST",
+    "ImageFolder",
+    "Loader",
+    "Samples",
+    "Sets",
+    "Sources",
+    "draw_key",
+    "drawing",
+    "progress_of",
+]

@@ -1,0 +1,60 @@
+"""A data module around data sets of your own."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch.utils.data import Subset, TensorDataset
+
+from stillroom.data.module import DataModule, Sources
+from stillroom.data.samples import Source
+
+
+class Sets(DataModule):
+    """Any map-style data sets that yield (input, label), or an input alone, with the transforms that they have.
+
+    Their random draws are keyed like all others, those from ``random`` and ``numpy.random`` included.
+
+    Args:
+        train: the training set.
+        validation: the validation set.
+        test: the test set, if there is one.
+        batch_size: per process.
+        num_workers: loading processes.
+        class_names: in the order of the labels; None: from the training set's ``classes``, ``targets`` or tensors,
+            where it has these.
+    """
+
+    def __init__(
+        self,
+        train: Source,
+        validation: Source,
+        test: Source | None = None,
+        *,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        class_names: list[str] | None = None,
+    ) -> None:
+        super().__init__(batch_size=batch_size, num_workers=num_workers)
+        self._sources = Sources(
+            train=train,
+            validation=validation,
+            test=test,
+            class_names=_class_names(train) if class_names is None else class_names,
+            python_too=True,
+        )
+
+    def read(self) -> Sources:
+        return self._sources
+
+
+def _class_names(source: object) -> list[str] | None:
+    while isinstance(source, Subset):
+        source = cast("Subset[Any]", source).dataset
+    if isinstance(classes := getattr(source, "classes", None), (list, tuple)):
+        return [str(name) for name in cast("list[object]", classes)]
+    labels = source.tensors[-1] if isinstance(source, TensorDataset) else getattr(source, "targets", None)
+    if labels is None or not len(labels):
+        return None
+    return [str(label) for label in range(int(torch.as_tensor(labels).max()) + 1)]

@@ -1,0 +1,272 @@
+"""Student, teachers and terms: one forward pass gives the output and the losses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from stillroom.distillers.line import STUDENT, Line, Values
+from stillroom.distillers.reading import Reading
+from stillroom.distillers.scope import untouched
+from stillroom.distillers.teacher import Teacher
+from stillroom.distillers.term import Term
+from stillroom.errors import StillroomError
+from stillroom.losses import KLDivergence
+from stillroom.patching import Patches, drop_stand_ins
+from stillroom.recorders import Tap, unwrap
+
+
+class Distilled(NamedTuple):
+    """What one call of a distiller gives.
+
+    Attributes:
+        output: what the student returned.
+        losses: each term's raw loss by name, a scalar; terms of weight 0 are absent.
+        loss: the weighted sum of the losses, a scalar; 0 where no term is active.
+        weights: each term's weight at this time.
+    """
+
+    output: Any
+    losses: dict[str, Tensor]
+    loss: Tensor
+    weights: dict[str, float]
+
+    def check(self) -> None:
+        """Refuse a loss that is not finite. The distiller calls this on the CPU; elsewhere it waits for the device.
+
+        Raises:
+            StillroomError: names the term.
+        """
+        if math.isfinite(self.loss.item()):
+            return
+        for name, loss in self.losses.items():
+            if not math.isfinite(loss.item()):
+                raise StillroomError(
+                    "the loss is not finite",
+                    where=f"terms.{name}",
+                    got=loss.item(),
+                    fix="Look at the learning rate, the term's weight and the values at its sites.",
+                )
+        raise StillroomError("the weighted sum of the terms is not finite", got=self.loss.item())
+
+
+class Distiller(nn.Module):
+    """A student, its teachers, and the terms between them.
+
+    ``parameters()`` and ``state_dict()`` hold the student, the connectors and what losses learn, never a teacher.
+    Hooks record the sites while the distiller runs and are inert otherwise.
+
+    Args:
+        student: the model to train, trained in place.
+        teacher: a trained model, several by name (modules, or :class:`Teacher` for options), or None where no term
+            reads one. Teachers are frozen: eval mode, no gradients.
+        terms: terms by name; None for plain knowledge distillation, ``KLDivergence(tau=4)`` of the two outputs.
+
+    Raises:
+        StillroomError: a site that does not exist, a term without a teacher, a teacher that shares parameters with the
+            student or another object in its place.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module | Mapping[str, nn.Module] | None = None,
+        *,
+        terms: Mapping[str, Term] | None = None,
+    ) -> None:
+        super().__init__()
+        teachers = _named(teacher)
+        self.student = student
+        for name, network in teachers.items():
+            _nothing_shared(student, network, name)
+        self.teachers = nn.ModuleDict(
+            {name: network if isinstance(network, Teacher) else Teacher(network) for name, network in teachers.items()}
+        )
+        if terms is None:
+            terms = {"kl": Term(KLDivergence(tau=4.0))} if teachers else {}
+        self.terms = dict(terms)
+        self.losses, self.connectors, self.teacher_connectors = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
+        self._lines = [self._line(name, term) for name, term in self.terms.items()]
+        self._patches = Patches()
+        self._taps: dict[str, Tap] = {}
+        self._readings: dict[str, Reading] = {}
+        self._ready = all(term.connector != "auto" for term in self.terms.values())
+        self._active: list[tuple[Line, float]] = []
+        self.epoch = self.step = 0
+        self._attach()
+
+    def forward(self, *inputs: Any, taught: Values | None = None, **context: Any) -> Distilled:
+        """Run the student, and the teachers that active terms need, and compute the terms.
+
+        Args:
+            inputs: what the models are called with; a single mapping becomes their keywords.
+            taught: what :meth:`teach` returned for these inputs, now or earlier; the teachers are not run then.
+            context: what losses need besides, by name: ``labels`` (N,), ``index`` (N,), ...
+
+        Raises:
+            StillroomError: ``prepare`` is due; a module did not run; shapes differ; an argument of a loss is missing; a
+                loss is not finite (on the CPU; elsewhere see :meth:`Distilled.check`). Each names the term.
+        """
+        if not self._ready:
+            raise StillroomError(
+                "the distiller is not prepared", fix="Call distiller.prepare(images) once, before making the optimizer."
+            )
+        if taught is None:
+            taught = self.teach(*inputs)
+        output, values = self._readings[STUDENT].run(inputs)
+        values.update(taught)
+        losses: dict[str, Tensor] = {}
+        weights: dict[str, float] = {}
+        total: Tensor | None = None
+        adapted: dict[tuple[int, str], Any] = {}
+        for line, weight in self._active:
+            losses[line.name] = loss = line(values, context, adapted)
+            weights[line.name] = weight
+            weighted = loss * weight
+            total = weighted if total is None else total + weighted
+        distilled = Distilled(output, losses, self._zero() if total is None else total, weights)
+        if distilled.loss.device.type == "cpu" and not torch.compiler.is_compiling():
+            distilled.check()
+        return distilled
+
+    def teach(self, *inputs: Any) -> dict[str, Any]:
+        """What the active terms need of the teachers for these inputs, by site: to be passed as ``taught``."""
+        return _taught(self._readings, inputs)
+
+    def prepare(self, *inputs: Any, **context: Any) -> None:
+        """Run one dry batch: find every site, infer connectors, check shapes and values.
+
+        Needed where something is inferred, before the optimizer, DDP and ``torch.compile``; may be called again. It
+        leaves parameters, buffers, modes and the random state as they were.
+
+        Args:
+            inputs: as of :meth:`forward`.
+            context: as of :meth:`forward`; a term whose context is missing is not computed.
+
+        Raises:
+            StillroomError: as of :meth:`forward`; probabilities stand where a loss reads logits.
+        """
+        self._attach()
+        with untouched(self):
+            readings = self._read(self._lines)
+            values = _taught(readings, inputs)
+            values.update(readings[STUDENT].run(inputs)[1])
+            like = next((parameter for parameter in self.student.parameters() if parameter.is_floating_point()), None)
+            adapted: dict[tuple[int, str], Any] = {}
+            for line in self._lines:
+                line.expect_logits(values)
+                line.build(values, like)
+                if line.can_compute(context):
+                    line(values, context, adapted)
+        self.connectors.update({line.name: line.connector for line in self._lines if line.connector is not None})
+        self._ready = True
+
+    def at(self, *, epoch: int | None = None, step: int | None = None) -> None:
+        """Set the clock of the schedules: the epoch and the optimizer step, both counted from 0."""
+        self.epoch = self.epoch if epoch is None else epoch
+        self.step = self.step if step is None else step
+        weights = [(line, line.term.weight(epoch=self.epoch, step=self.step)) for line in self._lines]
+        before = [line for line, _ in self._active]
+        self._active = [(line, weight) for line, weight in weights if weight != 0]
+        now = [line for line, _ in self._active]
+        if now != before or not self._readings:
+            self._readings = self._read(now)
+
+    def release(self) -> None:
+        """Take every hook off the models. ``prepare`` puts them on again."""
+        self._patches.restore()
+        self._ready = False
+
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
+        """As of any module.
+
+        Raises:
+            StillroomError: connectors are still to be inferred, so an optimizer would miss their parameters.
+        """
+        if any(line.term.connector == "auto" and line.connector is None for line in self._lines):
+            raise StillroomError(
+                'connectors are still to be inferred ("auto")',
+                fix="Call distiller.prepare(images) before parameters() and the optimizer.",
+            )
+        return super().named_parameters(*args, **kwargs)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy brings none of the hooks along: it makes its own, unless the original was released."""
+        super().__setstate__(state)
+        if self._ready:
+            self._attach()
+
+    def _line(self, name: str, term: Term) -> Line:
+        if not name or "." in name or hasattr(nn.ModuleDict, name):
+            raise StillroomError("this cannot be a term's name", where="terms", got=repr(name), fix="Choose another.")
+        line = Line(name, term, self.teachers)
+        self.losses[name] = term.loss
+        if line.connector is not None:
+            self.connectors[name] = line.connector
+        if line.teacher_connector is not None:
+            self.teacher_connectors[name] = line.teacher_connector
+        return line
+
+    def _attach(self) -> None:
+        """Put a tap on every site, in place of those that were there."""
+        self._patches.restore()
+        models = {STUDENT: self.student} | {name: teacher.network for name, teacher in self._holders()}
+        for model in models.values():
+            drop_stand_ins(model)
+        self._taps = {}
+        for where, site in (pair for line in self._lines for pair in line.sites()):
+            if str(site) not in self._taps and not site.is_output:
+                try:
+                    self._taps[str(site)] = site.recorder.attach(models[str(site.model)], self._patches)
+                except StillroomError as error:
+                    raise error.at(where) from None
+        self._readings = {}
+        self.at()
+
+    def _read(self, lines: list[Line]) -> dict[str, Reading]:
+        models: dict[str, nn.Module] = {STUDENT: self.student, **dict(self._holders())}
+        return {name: Reading(name, model, lines, self._taps) for name, model in models.items()}
+
+    def _holders(self) -> list[tuple[str, Teacher]]:
+        return [(name, cast("Teacher", holder)) for name, holder in self.teachers.items()]
+
+    def _zero(self) -> Tensor:
+        return torch.zeros((), device=next((p.device for p in self.student.parameters()), None))
+
+
+def _taught(readings: Mapping[str, Reading], inputs: tuple[Any, ...]) -> dict[str, Any]:
+    taught: dict[str, Any] = {}
+    for name, reading in readings.items():
+        if name != STUDENT and reading:
+            with torch.no_grad():
+                taught.update(reading.run(inputs)[1])
+    return taught
+
+
+def _named(teacher: nn.Module | Mapping[str, nn.Module] | None) -> dict[str, nn.Module]:
+    if teacher is None:
+        return {}
+    if isinstance(teacher, nn.Module):
+        return {"teacher": teacher}
+    for name in teacher:
+        if name == STUDENT or not name or set(name) & set("./@:[]") or hasattr(nn.ModuleDict, name):
+            raise StillroomError("this cannot be a teacher's name", where="teacher", got=repr(name))
+    return dict(teacher)
+
+
+def _nothing_shared(student: nn.Module, teacher: nn.Module, name: str) -> None:
+    network = teacher.network if isinstance(teacher, Teacher) else teacher
+    inner, own = unwrap(network), {id(parameter) for parameter in student.parameters()}
+    shared = [path for path, parameter in inner.named_parameters() if id(parameter) in own]
+    if inner is unwrap(student) or shared:
+        what = f"{len(shared)} parameter(s), the first {shared[0]!r}" if shared else "the same object"
+        raise StillroomError(
+            "student and teacher share what one trains and the other must freeze",
+            where=name,
+            got=what,
+            fix="Give the teacher a copy: copy.deepcopy(model).",
+        )

@@ -1,0 +1,98 @@
+"""The frozen teacher: a network that looks like no part of the distiller and cannot be woken up unnoticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from stillroom.errors import StillroomError
+from stillroom.recorders import describe
+
+
+class Teacher(nn.Module):
+    """Holds a trained network, frozen for good: eval mode, no gradients, not in ``parameters()`` or ``state_dict()``.
+
+    The network is the caller's own object; freezing it changes its flags. It moves with ``.to()`` of whatever holds the
+    teacher and is copied with it. Pass ``copy.deepcopy(network)`` to keep yours awake.
+
+    Args:
+        network: the trained network, returning logits.
+        transform: what turns the student's input into the teacher's: another size or normalisation. Gets the inputs of
+            the forward pass, returns one input, or a tuple of several.
+        classes: for each class of the student, the index of the same class in the teacher's logits (N, C).
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        transform: Callable[..., Any] | None = None,
+        classes: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        # A registered submodule would enter parameters(), checkpoints and train(); an ordinary attribute does not.
+        object.__setattr__(self, "network", network.eval().requires_grad_(False))
+        object.__setattr__(self, "_parts", tuple(network.modules()))
+        object.__setattr__(self, "transform", transform)
+        self.classes = None if classes is None else list(classes)
+        self.training = False
+
+    network: nn.Module
+    transform: Callable[..., Any] | None
+    _parts: tuple[nn.Module, ...]
+
+    def forward(self, *inputs: Any) -> Any:
+        """The network's output, under ``torch.no_grad``.
+
+        Raises:
+            StillroomError: somebody put the network, or a part of it, into train mode.
+        """
+        if not torch.compiler.is_compiling():
+            self._still_frozen()
+        with torch.no_grad():
+            output = call(self.network, self._transformed(inputs))
+            return output if self.classes is None else self._mapped(output, self.classes)
+
+    def train(self, mode: bool = True) -> Teacher:
+        """Does nothing: a teacher stays in eval mode."""
+        del mode
+        return self
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Teacher:
+        super()._apply(fn, recurse)
+        self.network._apply(fn, recurse)  # pyright: ignore[reportPrivateUsage] - the way of .to(), .half(), .cuda()
+        return self
+
+    def _transformed(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        if self.transform is None:
+            return inputs
+        changed = self.transform(*inputs)
+        return cast("tuple[Any, ...]", changed) if isinstance(changed, tuple) else (changed,)
+
+    def _mapped(self, output: Any, classes: list[int]) -> Any:
+        if not isinstance(output, Tensor) or output.dim() < 2 or max(classes) >= output.shape[1]:
+            raise StillroomError(
+                "the teacher's classes cannot be mapped",
+                expected=f"logits (N, C) with C > {max(classes)}",
+                got=describe(output),
+            )
+        return output[:, classes]
+
+    def _still_frozen(self) -> None:
+        for part in self._parts:
+            if part.training:
+                raise StillroomError(
+                    f"the teacher was put into train mode ({type(part).__name__}.training is True)",
+                    fix="Its BatchNorm statistics would move and its dropout would be on. Do not call train() on it, "
+                    "or on a module that contains it; call eval() to go on.",
+                )
+
+
+def call(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
+    """Run a model on the inputs; a single mapping becomes its keywords."""
+    if len(inputs) == 1 and isinstance(inputs[0], Mapping):
+        return model(**cast("Mapping[str, Any]", inputs[0]))
+    return model(*inputs)

@@ -1,0 +1,124 @@
+"""One line of a recipe: a loss, its sites, its connectors, its weight."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from torch import nn
+
+from stillroom.distillers.schedule import Schedule, as_schedule
+from stillroom.errors import StillroomError
+from stillroom.recorders import Recorder, Site, parse_site
+
+CONTEXT = ("labels", "index", "boxes")
+"""Names of a loss's positional arguments that are never the student's or the teacher's value."""
+
+SiteLike = str | Recorder
+Sites = SiteLike | Sequence[SiteLike] | None
+Adapter = Literal["auto"] | nn.Module | Sequence[nn.Module] | None
+
+
+class Term:
+    """A loss between values of the student and of a teacher.
+
+    Which argument of the loss is which follows from the signature of its ``forward``: keyword-only arguments and those
+    named ``labels``, ``index`` or ``boxes`` are bound by name from the keywords of the distiller's call, those named in
+    ``extra`` from the site given there, and of the others the first is the student's value, the second the teacher's.
+
+    Args:
+        loss: any module that returns a scalar.
+        student: a site, or a sequence of sites that gives the loss a tuple; None for the model's output. See
+            :func:`stillroom.recorders.parse_site` for the strings.
+        teacher: the same for the teacher; ``"big/layer4"`` names one of several.
+        connector: adapts the student's value: a module, ``"auto"`` (inferred from both shapes by ``prepare``), or for a
+            sequence of sites a sequence of modules, one for each.
+        teacher_connector: a module, or a sequence of them, that adapts the teacher's value.
+        extra: further recorded values by the name of the loss's argument, e.g. ``{"features": "student/layer4"}``.
+        weight: a number, or a :class:`~stillroom.distillers.Schedule`. At 0 the term is not computed.
+
+    Raises:
+        StillroomError: a site is no site, a connector no connector, a weight not finite.
+    """
+
+    def __init__(
+        self,
+        loss: nn.Module,
+        *,
+        student: Sites = None,
+        teacher: Sites = None,
+        connector: Adapter = None,
+        teacher_connector: Adapter = None,
+        extra: Mapping[str, SiteLike] | None = None,
+        weight: float | Schedule = 1.0,
+    ) -> None:
+        if teacher_connector == "auto":
+            raise StillroomError(
+                '"auto" adapts the student to the teacher', where="teacher_connector", fix='Use connector="auto".'
+            )
+        self.loss = loss
+        self.student, self.teacher = _sites("student", student), _sites("teacher", teacher)
+        self.is_tuple = not isinstance(student, SiteLike | None), not isinstance(teacher, SiteLike | None)
+        self.connector = _adapter("connector", connector, len(self.student))
+        self.teacher_connector = _adapter("teacher_connector", teacher_connector, len(self.teacher))
+        self.extra = {name: _extra(name, site) for name, site in (extra or {}).items()}
+        self.weight = as_schedule(weight)
+        self.operands, self.context = _arguments(loss, self.extra)
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the loss has a second operand; a loss on the student alone has none."""
+        return len(self.operands) == 2
+
+
+def _sites(side: str, given: Sites) -> tuple[Site, ...]:
+    if given is None:
+        given = ""
+    try:
+        return tuple(parse_site(site) for site in ([given] if isinstance(given, SiteLike) else given))
+    except StillroomError as error:
+        raise error.at(side) from None
+
+
+def _extra(name: str, given: SiteLike) -> Site:
+    try:
+        site = parse_site(given)
+    except StillroomError as error:
+        raise error.at(f"extra.{name}") from None
+    if site.model is None:
+        raise StillroomError(
+            "an extra value must say which model it comes from",
+            where=f"extra.{name}",
+            expected='"student/..." or a teacher\'s name in front ("teacher/..." where there is one)',
+            got=repr(str(site)),
+        )
+    return site
+
+
+def _adapter(side: str, given: object, sites: int) -> Literal["auto"] | nn.Module | tuple[nn.Module, ...] | None:
+    if given is None or isinstance(given, nn.Module):
+        return given
+    if given == "auto":
+        return "auto"
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        modules = tuple(module for module in given if isinstance(module, nn.Module))  # pyright: ignore[reportUnknownVariableType]
+        if len(modules) == len(given) == sites:  # pyright: ignore[reportUnknownArgumentType]
+            return modules
+    raise StillroomError(
+        "this is no connector", where=side, expected=f'"auto", a module, or {sites} module(s)', got=repr(given)
+    )
+
+
+def _arguments(loss: nn.Module, extra: Mapping[str, Site]) -> tuple[tuple[str, ...], dict[str, bool]]:
+    """Names of the operands (student, teacher), and the context's names with whether each is required."""
+    operands: list[str] = []
+    context: dict[str, bool] = {}
+    for name, parameter in inspect.signature(loss.forward).parameters.items():
+        if name in extra or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        if parameter.kind is parameter.KEYWORD_ONLY or name in CONTEXT or len(operands) == 2:
+            context[name] = parameter.default is parameter.empty
+        else:
+            operands.append(name)
+    return tuple(operands), context

@@ -1,0 +1,47 @@
+"""Reductions, once: from one number per element to the number that is minimised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from stillroom.errors import StillroomError, did_you_mean
+
+Reduction = Literal["batchmean", "mean", "sum", "none"]
+REDUCTIONS: tuple[str, ...] = get_args(Reduction)
+
+
+def check_reduction(reduction: str, options: Sequence[str] = REDUCTIONS) -> None:
+    """Refuses a reduction that the loss does not know.
+
+    Raises:
+        StillroomError: it names the reduction, the options and the nearest of them.
+    """
+    if reduction not in options:
+        raise StillroomError(
+            f"unknown reduction {reduction!r}", expected=" or ".join(options), fix=did_you_mean(reduction, options)
+        )
+
+
+def reduced(values: Tensor, reduction: Reduction, factor: float = 1.0) -> Tensor:
+    """``factor`` times the reduced values, in one multiplication.
+
+    ``batchmean`` divides the sum by N, ``mean`` by the number of elements; ``sum``; ``none`` keeps every element.
+    """
+    check_reduction(reduction)
+    if reduction == "batchmean":
+        factor = factor / values.shape[0]
+    elif reduction == "mean":
+        factor = factor / values.numel()
+    result = values if reduction == "none" else values.sum()
+    return result if factor == 1 else result * factor
+
+
+def reduced_by(function: Callable[..., Tensor], student: Tensor, teacher: Tensor, reduction: Reduction) -> Tensor:
+    """As :func:`reduced`, of one of torch's own losses, which sums and averages in the same operation."""
+    check_reduction(reduction)
+    if reduction == "batchmean":
+        return function(student, teacher, reduction="sum") / student.shape[0]
+    return function(student, teacher, reduction=reduction)

@@ -1,0 +1,1 @@
+"""Recipes: YAML files that run as they stand, found by name."""

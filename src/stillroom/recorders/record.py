@@ -1,0 +1,70 @@
+"""Recording as a context manager: recorders on their own, for analysis and visualisation."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from stillroom.errors import StillroomError
+from stillroom.patching import Patches
+from stillroom.recorders.modules import Recorder, chosen
+from stillroom.recorders.site import parse_site
+from stillroom.recorders.tap import Tap
+
+
+class Recorded(Mapping[str, Any]):
+    """What the recorders saw, by the name given to each; a value is looked up when it is asked for."""
+
+    def __init__(self, taps: dict[str, tuple[Recorder, Tap]]) -> None:
+        self._taps = taps
+
+    def __getitem__(self, name: str) -> Any:
+        recorder, tap = self._taps[name]
+        try:
+            return chosen(recorder, tap.calls)
+        except StillroomError as error:
+            raise error.at(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._taps)
+
+    def __len__(self) -> int:
+        return len(self._taps)
+
+
+@contextmanager
+def record(model: nn.Module, /, **sites: str | Recorder) -> Generator[Recorded, None, None]:
+    """Record values of a model while it runs; the model is untouched afterwards, also when it raised.
+
+    >>> with kd.record(model, feature="layer4", logits="fc") as seen:
+    ...     model(images)
+    >>> seen["feature"].shape
+
+    Every value is a copy, so that in-place operations of the model cannot change it. Gradients flow through it.
+
+    Args:
+        model: any module.
+        sites: a site string or a recorder by the name under which its value is wanted. A module that runs several
+            times, in one call of the model or in many, needs ``@call`` to say which.
+
+    Yields:
+        A mapping from the names to the values, to be read after the model has run, inside the block or after it.
+
+    Raises:
+        StillroomError: there is no such site in the model; when a value is read: its module never ran, or ran more
+            often than the site says.
+    """
+    taps: dict[str, tuple[Recorder, Tap]] = {}
+    with Patches() as patches:
+        for name, site in sites.items():
+            recorder = parse_site(site).recorder
+            try:
+                taps[name] = recorder, recorder.attach(model, patches, copy=True)
+            except StillroomError as error:
+                raise error.at(name) from None
+        for _, tap in taps.values():
+            tap.open()
+        yield Recorded(taps)

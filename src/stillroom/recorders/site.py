@@ -1,0 +1,65 @@
+"""Site strings: ``[teacher/]path[:input|:output][@call][item]...``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from stillroom.errors import StillroomError
+from stillroom.recorders.items import Item
+from stillroom.recorders.modules import ModuleInputs, ModuleOutputs, Recorder
+
+_SITE = re.compile(
+    r"(?:(?P<model>[^/@:\[\]]+)/)?(?P<path>[^/@:\[\]]*)(?::(?P<side>input|output))?(?:@(?P<call>-?\d+))?(?P<items>(?:\[[^\[\]]+\])*)"
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A recorder, and the model that it reads.
+
+    Args:
+        recorder: what is read.
+        model: ``"student"``, a teacher's name, or None where the place of the string decides.
+    """
+
+    recorder: Recorder
+    model: str | None = None
+
+    @property
+    def is_output(self) -> bool:
+        """Whether this is (an item of) what the model itself returns."""
+        return self.recorder.path == "" and isinstance(self.recorder, ModuleOutputs)
+
+    def __str__(self) -> str:
+        side = ":input" if isinstance(self.recorder, ModuleInputs) else ""
+        call = "" if self.recorder.call is None else f"@{self.recorder.call}"
+        items = "".join(f"[{item}]" for item in self.recorder.items)
+        model = "" if self.model is None else f"{self.model}/"
+        return f"{model}{self.recorder.path}{side}{call}{items}"
+
+
+def parse_site(text: str | Recorder | Site) -> Site:
+    """A site from its string; a recorder object is taken as it is.
+
+    ``"layer4.1"`` is that module's output, ``"layer4.1:input"`` its input, ``"head@1"`` its second call, ``"head[0]"``
+    an item of it, ``"[logits]"`` an item of the model's own output, ``"big/layer4"`` in the teacher named big.
+
+    Raises:
+        StillroomError: the string is no site.
+    """
+    if isinstance(text, Site):
+        return text
+    if not isinstance(text, str):
+        return Site(text)
+    match = _SITE.fullmatch(text)
+    if match is None:
+        raise StillroomError(
+            "this is no site", expected="[teacher/]path[:input|:output][@call][item]...", got=repr(text)
+        )
+    kind = ModuleInputs if match["side"] == "input" else ModuleOutputs
+    call = None if match["call"] is None else int(match["call"])
+    items: tuple[Item, ...] = tuple(
+        int(item) if re.fullmatch(r"-?\d+", item) else item for item in re.findall(r"\[([^\[\]]+)\]", match["items"])
+    )
+    return Site(kind(match["path"], call=call, items=items), match["model"])

@@ -1,0 +1,136 @@
+"""Several runs into one comparison: means, sample deviations, and the gain of distilled over alone."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stillroom.errors import StillroomError
+from stillroom.reports.results import ComparisonResults, Role, Row, RowName, RunResults, Score, Split, Spread
+
+ROW_NAMES: Mapping[Role, RowName] = {
+    "teacher": "teacher",
+    "alone": "student alone",
+    "distilled": "student distilled",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """Accuracy of distilled minus alone, seed by seed (shares, not points)."""
+
+    last: Spread
+    best: Spread
+
+
+def compare_runs(runs: Mapping[str, RunResults], *, name: str) -> ComparisonResults:
+    """The results of a comparison.
+
+    Args:
+        runs: folder (relative to the comparison's, or absolute) to results; at least one alone and one distilled.
+        name: the recipe's name.
+
+    Raises:
+        StillroomError: if the runs alone and distilled differ in seeds or epochs, or one of the two is missing.
+    """
+    rows = compare_rows(runs)
+    students = sorted((run for run in runs.values() if run.role == "distilled"), key=lambda run: run.seed)
+    return ComparisonResults(
+        name=name,
+        date=max(run.date for run in runs.values()),
+        seeds=[run.seed for run in students],
+        epochs=students[0].epochs,
+        hardware=students[0].hardware,
+        versions=students[0].versions,
+        split=shared_split(runs.values()),
+        best_by=students[0].best_by,
+        rows=rows,
+    )
+
+
+def compare_rows(runs: Mapping[str, RunResults]) -> list[Row]:
+    """One row each for the teacher (if it is among the runs), the student alone and the student distilled.
+
+    Raises:
+        StillroomError: as ``compare_runs``.
+    """
+    _check_budget(list(runs.values()))
+    split = shared_split(runs.values())
+    return [_row(role, runs, split) for role in ROW_NAMES if any(run.role == role for run in runs.values())]
+
+
+def shared_split(runs: Iterable[RunResults]) -> Split:
+    """The split that accuracies are compared on: test, unless a run has no test scores."""
+    return "test" if all(run.test is not None for run in runs) else "validation"
+
+
+def spread(values: Sequence[float | None]) -> Spread:
+    """Mean and sample standard deviation; of nothing at all where a value is unknown, since pairs would shift."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return Spread(mean=None, deviation=None, values=[])
+    deviation = statistics.stdev(known) if len(known) > 1 else None
+    return Spread(mean=statistics.fmean(known), deviation=deviation, values=known)
+
+
+def gain(results: ComparisonResults) -> Gain | None:
+    """The gain of distilled over alone in differences paired by seed; None where an accuracy is unknown."""
+    rows = {row.name: row for row in results.rows}
+    alone, distilled = rows.get("student alone"), rows.get("student distilled")
+    if alone is None or distilled is None:
+        return None
+    last, best = _differences(distilled.last, alone.last), _differences(distilled.best, alone.best)
+    return Gain(last=last, best=best) if last.values and best.values else None
+
+
+def _differences(distilled: Spread, alone: Spread) -> Spread:
+    if not distilled.values or not alone.values:
+        return spread([])
+    return spread([mine - other for mine, other in zip(distilled.values, alone.values, strict=True)])
+
+
+def _row(role: Role, runs: Mapping[str, RunResults], split: Split) -> Row:
+    mine = sorted(((folder, run) for folder, run in runs.items() if run.role == role), key=lambda item: item[1].seed)
+    results = [run for _, run in mine]
+    models = [run.model for run in results]
+    return Row(
+        name=ROW_NAMES[role],
+        folders=[folder for folder, _ in mine],
+        last=spread([_accuracy(run, split, best=False) for run in results]),
+        best=spread([_accuracy(run, split, best=True) for run in results]),
+        parameters=models[0].parameters,
+        size_mb=models[0].size_mb,
+        latency_one_ms=_mean(model.latency_one_ms for model in models),
+        latency_batch_ms=_mean(model.latency_batch_ms for model in models),
+        batch=models[0].batch,
+        seconds=_mean(run.seconds for run in results),
+    )
+
+
+def _accuracy(run: RunResults, split: Split, *, best: bool) -> float | None:
+    scores = run.test if split == "test" else run.validation
+    score: Score | None = scores and (scores.best if best else scores.last)
+    return score.accuracy if score else None
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _check_budget(runs: Sequence[RunResults]) -> None:
+    alone = sorted((run.seed, run.epochs) for run in runs if run.role == "alone")
+    distilled = sorted((run.seed, run.epochs) for run in runs if run.role == "distilled")
+    if not alone or not distilled:
+        raise StillroomError(
+            "a comparison needs the student alone and distilled",
+            expected="at least one run of each",
+            got=f"{len(alone)} alone and {len(distilled)} distilled",
+        )
+    if alone != distilled:
+        raise StillroomError(
+            "the runs alone and distilled differ in their budget",
+            expected=f"the (seed, epochs) of the runs alone, {alone}",
+            got=distilled,
+        )

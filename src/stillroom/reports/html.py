@@ -1,0 +1,85 @@
+"""report.html: one file that opens from a disk without a network, in light and dark, on a wide screen and a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from stillroom.reports import words
+from stillroom.reports.files import read_text, write_text
+from stillroom.reports.folder import Run, read_runs
+from stillroom.reports.results import ComparisonResults, Score, TeacherFacts, read
+from stillroom.reports.table import Cells, cells
+
+FILE = "report.html"
+
+
+def write_report(folder: str | Path) -> Path:
+    """Writes report.html into a run folder or a comparison folder, whole or not at all.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        StillroomError: if results.json, or a results.json or metrics.csv that it speaks of, is missing or broken.
+    """
+    # Here, so that importing the room does not import matplotlib.
+    from stillroom.reports import figures
+
+    folder = Path(folder)
+    results = read(folder)
+    runs = read_runs(folder, results)
+    teachers = next((run.results.teacher for run in runs if run.results.teacher), {})
+    page = _template("report.html").render(
+        style=Markup(_package_text("report.css")),
+        words=words,
+        results=results,
+        kind="Comparison" if isinstance(results, ComparisonResults) else "Run",
+        table=cells(results),
+        learning=figures.learning(results, runs),
+        parts=figures.parts(runs),
+        costs=_costs(runs),
+        teachers=_teachers(teachers),
+        config=_config(folder),
+    )
+    return write_text(folder / FILE, page)
+
+
+def _costs(runs: Sequence[Run]) -> Cells:
+    header = ["", "seed", "epochs", "training, s", "s per epoch", "samples per s", "peak memory, MB"]
+    rows: list[list[str]] = []
+    for run in runs:
+        cost = run.results.cost
+        measured = (run.results.seconds, cost.seconds_per_epoch, cost.samples_per_second, cost.peak_memory_mb)
+        rows.append([run.label, str(run.results.seed), str(run.results.epochs), *map(words.number, measured)])
+    return Cells("Cost", header, rows, [])
+
+
+def _teachers(teachers: dict[str, TeacherFacts]) -> Cells:
+    rows = [
+        [name, facts.folder or words.NONE, _told(facts.test), _told(facts.validation)]
+        for name, facts in teachers.items()
+    ]
+    return Cells("Teacher", ["", "folder", "test", "validation"], rows, [])
+
+
+def _told(score: Score | None) -> str:
+    return words.NONE if score is None else f"{words.measure(score)} {words.reached(score)}"
+
+
+def _config(folder: Path) -> str | None:
+    path = folder / "config.yaml"
+    return read_text(path) if path.exists() else None
+
+
+def _template(name: str) -> Template:
+    pages = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return pages.from_string(_package_text(name))
+
+
+def _package_text(name: str) -> str:
+    return (resources.files("stillroom.reports") / name).read_text(encoding="utf-8")

@@ -1,0 +1,281 @@
+"""What holds for every loss. Each check takes a subject and asserts; test_mutants.py proves that it can fail."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import pickle
+from collections.abc import Callable
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+from loss_cases import Subject, arguments_of
+from loss_oracle import Oracle
+from loss_samples import Sample, Tree, leaves, mapped
+from torch import Tensor, nn
+
+from stillroom.errors import StillroomError
+
+
+def run(loss: Callable[..., Tensor], sample: Sample, **arguments: Any) -> Tensor:
+    return loss(sample.student, sample.teacher, **sample.context, **arguments)
+
+
+def gradients(value: Tensor, of: Tree, cotangent: Tensor | None = None) -> list[Tensor]:
+    """The gradient by every leaf; zeros where none arrives."""
+    inputs = leaves(of)
+    if not value.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in inputs]
+    cotangent = torch.ones_like(value) if cotangent is None else cotangent
+    return list(torch.autograd.grad(value, inputs, cotangent, allow_unused=True, materialize_grads=True))
+
+
+def value_and_gradient(loss: nn.Module, sample: Sample) -> tuple[Tensor, list[Tensor]]:
+    sample = sample.leaf()
+    value = run(loss, sample)
+    return value.detach(), gradients(value, sample.student)
+
+
+def cotangent_of(value: Tensor) -> Tensor:
+    return 1 + torch.rand(value.shape, generator=torch.Generator().manual_seed(1), dtype=value.dtype)
+
+
+def same(actual: list[Tensor], expected: list[Any], *, rtol: float, atol: float = 1e-9) -> None:
+    for a, e in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a.detach().double().numpy(), np.asarray(e), rtol=rtol, atol=atol)
+
+
+def check_module_against_reference(subject: Subject, seed: int = 0) -> None:
+    """Value, the student's gradient, and the gradient of what the loss learns."""
+    sample, loss = subject.draw(seed).leaf(), subject.build()
+    value, oracle = run(loss, sample), Oracle(subject, loss, sample)
+    cotangent = cotangent_of(value)
+    same([value], [oracle.value()], rtol=1e-9, atol=1e-12)
+    same(gradients(value, sample.student, cotangent), oracle.slopes(oracle.student, cotangent.numpy()), rtol=1e-6)
+    for name, parameter in loss.named_parameters():
+        value = run(loss, sample)
+        same(gradients(value, parameter, cotangent), oracle.slopes(oracle.state[name], cotangent.numpy()), rtol=1e-6)
+
+
+def check_function_against_reference(subject: Subject, seed: int = 0) -> None:
+    """The bare function detaches nothing: both sides' gradients are those of the formula."""
+    assert subject.function is not None
+    sample = subject.draw(seed).leaf()
+    value, oracle = run(subject.function, sample, **subject.arguments), Oracle(subject, subject.build(), sample)
+    cotangent = cotangent_of(value)
+    same([value], [oracle.value()], rtol=1e-9, atol=1e-12)
+    for side, array in ((sample.student, oracle.student), (sample.teacher, oracle.teacher)):
+        value = run(subject.function, sample, **subject.arguments)
+        same(gradients(value, side, cotangent), oracle.slopes(array, cotangent.numpy()), rtol=1e-6)
+
+
+def check_gradcheck(subject: Subject) -> None:
+    sample, loss = subject.draw(1).leaf(), subject.build()
+
+    def of_leaves(*given: Tensor) -> Tensor:
+        student = given[0] if isinstance(sample.student, Tensor) else given
+        return run(loss, Sample(student, mapped(torch.detach, sample.teacher), sample.context))
+
+    assert torch.autograd.gradcheck(of_leaves, leaves(sample.student), fast_mode=True)
+
+
+def check_teacher_gets_no_gradient(subject: Subject) -> None:
+    sample, loss = subject.draw().leaf(), subject.build().requires_grad_(False)
+    frozen = sample.map(torch.detach, lambda x: x)
+    assert not run(loss, frozen).requires_grad, "the teacher's graph is in the value"
+    value = run(loss, sample)
+    assert value.requires_grad, "the student's graph is not in the value"
+    assert all(not bool(gradient.any()) for gradient in gradients(value, sample.teacher))
+
+
+FILLS: dict[str, Callable[[Tensor], Tensor]] = {
+    "drawn": lambda x: x,
+    "huge": lambda x: x.sign() * 1e4,
+    "zero": torch.zeros_like,
+    "constant": lambda x: torch.full_like(x, 3.0),
+    "repeated": lambda x: x[:1].expand_as(x).clone(),
+}
+
+
+def check_extremes(subject: Subject) -> None:
+    for n, (of_student, fill_s), (of_teacher, fill_t) in itertools.product((1, 3), FILLS.items(), FILLS.items()):
+        sample = subject.draw(n=n).map(lambda x, f=fill_s: f(x.float()), lambda x, f=fill_t: f(x.float()))
+        value, slopes = value_and_gradient(subject.build().float(), sample)
+        case = f"N = {n}, student {of_student}, teacher {of_teacher}"
+        assert torch.isfinite(value).all(), f"{case}: value {value}"
+        assert all(torch.isfinite(slope).all() for slope in slopes), f"{case}: gradient"
+
+
+def check_half_precision(subject: Subject, dtype: torch.dtype) -> None:
+    """Half in, float32 out, and as exact as the same numbers in float64, with inputs as large as real logits."""
+    loss, exact = subject.build().float(), subject.build()
+    rounded = subject.draw().map(lambda x: (x * 15).to(dtype))
+    value, slopes = value_and_gradient(loss, rounded)
+    expected, expected_slopes = value_and_gradient(exact, rounded.map(Tensor.double))
+    assert value.dtype is torch.float32
+    torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-5)
+    for slope, correct in zip(slopes, expected_slopes, strict=True):
+        assert slope.dtype is dtype
+        size = float(correct.abs().max())
+        torch.testing.assert_close(slope.double(), correct, rtol=torch.finfo(dtype).eps, atol=1e-5 * size + 1e-7)
+
+
+def check_autocast(subject: Subject) -> None:
+    """Autocast changes nothing: not for float32 inputs, nor for what a network under autocast hands over."""
+    loss = subject.build().float()
+    for dtype in (torch.float32, torch.bfloat16):
+        sample = subject.draw().map(lambda x, d=dtype: x.to(d)).leaf()
+        expected = run(loss, sample)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = run(loss, sample)
+        assert value.dtype is torch.float32
+        slopes = [gradients(of.sum(), sample.student) for of in (value, expected)]
+        torch.testing.assert_close([value, *slopes[0]], [expected, *slopes[1]], rtol=0, atol=0)
+
+
+def check_mixed_precision(subject: Subject) -> None:
+    loss = subject.build().float()
+    for of_student, of_teacher in itertools.permutations((torch.bfloat16, torch.float32, torch.float64), 2):
+        sample = subject.draw().map(lambda x, d=of_student: x.to(d), lambda x, d=of_teacher: x.to(d))
+        value, slopes = value_and_gradient(loss, sample)
+        expected, expected_slopes = value_and_gradient(subject.build(), sample.map(Tensor.double))
+        assert value.dtype in (torch.float32, torch.float64)
+        torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)
+        for slope, correct in zip(slopes, expected_slopes, strict=True):
+            assert slope.dtype is of_student
+            torch.testing.assert_close(slope.double(), correct, rtol=1e-2, atol=1e-5)
+
+
+def check_float64(subject: Subject) -> None:
+    assert run(subject.build(), subject.draw()).dtype is torch.float64
+
+
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "reversed axes": lambda x: x.permute(*reversed(range(x.ndim))).contiguous().permute(*reversed(range(x.ndim))),
+    "channels last": lambda x: x.movedim(1, -1).contiguous().movedim(-1, 1),
+    "every other": lambda x: torch.stack((x, x), dim=-1)[..., 0],
+    "a part": lambda x: torch.nn.functional.pad(x, (1, 1))[..., 1:-1],
+}
+
+
+def check_layouts(subject: Subject) -> None:
+    loss, sample = subject.build(), subject.draw()
+    expected, expected_slopes = value_and_gradient(loss, sample)
+    for change in LAYOUTS.values():
+        value, slopes = value_and_gradient(loss, sample.map(change))
+        torch.testing.assert_close([value, *slopes], [expected, *expected_slopes], rtol=1e-10, atol=1e-12)
+
+
+def check_value_is_scalar(subject: Subject) -> None:
+    for n in (1, 3):
+        assert not subject.scalar or run(subject.build(), subject.draw(n=n)).shape == ()
+
+
+def reductions_of(kind: type[nn.Module]) -> tuple[str, ...]:
+    return get_args(get_type_hints(kind.__init__).get("reduction"))
+
+
+def check_every_reduction_differs(subject: Subject) -> None:
+    """No option is ignored: each gives another number, and ``none`` what the others add up."""
+    sample = subject.draw()
+    values = {option: run(subject.build(reduction=option), sample) for option in reductions_of(subject.kind)}
+    totals = [float(value.sum()) for option, value in values.items() if option != "none"]
+    for one, other in itertools.combinations(totals, 2):
+        assert abs(one - other) > 1e-3 * max(abs(one), abs(other)), values
+    if "none" in values:
+        assert values["none"].shape == leaves(sample.student)[0].shape
+        torch.testing.assert_close(values["none"].sum(), values["sum"])
+
+
+def check_unknown_reduction(subject: Subject) -> None:
+    message = r"^unknown reduction 'means'; expected .*mean.*\. Did you mean 'mean'"
+    with pytest.raises(StillroomError, match=message):
+        subject.build(reduction="means")
+    if subject.function is not None:
+        with pytest.raises(StillroomError, match=message):
+            run(subject.function, subject.draw(), reduction="means")
+
+
+def temperatures_of(kind: type[nn.Module]) -> list[str]:
+    return [name for name in arguments_of(kind) if name == "tau" or name.endswith("temperature")]
+
+
+def check_temperature_is_positive(subject: Subject) -> None:
+    for name, bad in itertools.product(temperatures_of(subject.kind), (0, -1.0, float("nan"), float("inf"))):
+        with pytest.raises(StillroomError, match=rf"^{name} .*expected {name} > 0 and finite, got {bad}\.$"):
+            subject.build(**{name: bad})
+
+
+def _with_leaf(tree: Tree, position: int, new: Tensor) -> Tree:
+    return new if isinstance(tree, Tensor) else tuple(new if i == position else x for i, x in enumerate(tree))
+
+
+def check_shapes(subject: Subject) -> None:
+    """No size is broadcast, none ignored: one more and a single one, in every axis, on either side."""
+    loss, sample, accepted = subject.build(), subject.draw(), subject.facts.shapes
+    student, teacher = leaves(sample.student), leaves(sample.teacher)
+    for position, leaf in enumerate(teacher):
+        for axis in range(leaf.ndim):
+            first = leaf.narrow(axis, 0, 1)
+            for changed in (first, torch.cat((leaf, first), dim=axis)):
+                if accepted.equal is None or axis in accepted.equal:
+                    _refused(loss, sample, position, student[position], changed)
+                else:
+                    given = Sample(sample.student, _with_leaf(sample.teacher, position, changed), sample.context)
+                    assert torch.isfinite(run(loss, given)).all()
+        for changed in (leaf[0], leaf.unsqueeze(-1)):
+            _refused(loss, sample, position, student[position], changed)
+
+
+def _refused(loss: nn.Module, sample: Sample, position: int, one: Tensor, other: Tensor) -> None:
+    def shown(student: Tensor, teacher: Tensor) -> str:
+        return f"got student {tuple(student.shape)} and teacher {tuple(teacher.shape)}"
+
+    for student, teacher in ((one, other), (other, one)):
+        given = Sample(
+            _with_leaf(sample.student, position, student),
+            _with_leaf(sample.teacher, position, teacher),
+            sample.context,
+        )
+        with pytest.raises(StillroomError) as caught:
+            run(loss, given)
+        assert shown(student, teacher) in str(caught.value)
+
+
+def check_ranks(subject: Subject) -> None:
+    """A rank that the loss does not declare is refused even where both sides have it, and so is a batch of none."""
+    loss, sample, accepted = subject.build(), subject.draw(), subject.facts.shapes
+    for change in (lambda x: x.unsqueeze(-1), lambda x: x[:, 0], lambda x: x[0, 0]):
+        changed = sample.map(change)
+        if any(leaf.ndim not in accepted.ranks for leaf in leaves(changed.teacher)):
+            with pytest.raises(StillroomError, match="wrong number of axes; expected"):
+                run(loss, changed)
+    with pytest.raises(StillroomError, match="an empty batch has no loss"):
+        run(loss, sample.rows(slice(0, 0)))
+
+
+def check_copies(subject: Subject) -> None:
+    loss, sample = subject.build(), subject.draw()
+    expected = run(loss, sample)
+    for twin in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+        assert torch.equal(run(twin, sample), expected)
+
+
+def check_inputs_are_left_alone(subject: Subject) -> None:
+    sample = subject.draw()
+    before = sample.map(torch.clone)
+    value_and_gradient(subject.build(), sample)
+    run(subject.build(), sample)
+    for side in ("student", "teacher"):
+        torch.testing.assert_close(leaves(getattr(sample, side)), leaves(getattr(before, side)), rtol=0, atol=0)
+
+
+def check_compiled(subject: Subject) -> None:
+    """One graph, no break, and the eager numbers; a value that Python looks at would break it."""
+    torch._dynamo.reset()
+    loss, sample = subject.build(), subject.draw()
+    expected = value_and_gradient(loss, sample)
+    compiled = value_and_gradient(torch.compile(loss, backend="eager", fullgraph=True), sample)
+    torch.testing.assert_close(compiled, expected, rtol=1e-12, atol=1e-14)

@@ -1,0 +1,56 @@
+"""Feeds a reference with a sample, and takes its gradient by small steps."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from loss_cases import Subject
+from loss_samples import Sample, Tree
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+_STEP = 1e-5
+
+
+def arrays(tree: Tree) -> Any:
+    return tree.detach().numpy().copy() if isinstance(tree, Tensor) else tuple(arrays(item) for item in tree)
+
+
+class Oracle:
+    """The reference of one subject at one sample; its arrays are changed in place when slopes are taken."""
+
+    def __init__(self, subject: Subject, loss: nn.Module, sample: Sample) -> None:
+        self.student, self.teacher = arrays(sample.student), arrays(sample.teacher)
+        self.state = {name: arrays(value) for name, value in loss.state_dict().items()}
+        offered = {
+            "state": self.state,
+            "fixed": SimpleNamespace(student=arrays(sample.student), teacher=arrays(sample.teacher)),
+        }
+        wanted = inspect.signature(subject.reference).parameters
+        self._keywords = {name: value for name, value in offered.items() if name in wanted}
+        self._keywords |= {name: arrays(value) for name, value in sample.context.items()} | subject.arguments
+        self._reference = subject.reference
+
+    def value(self) -> NDArray[np.float64]:
+        return np.asarray(self._reference(self.student, self.teacher, **self._keywords), dtype=np.float64)
+
+    def slopes(self, of: Any, cotangent: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """The gradient of ``sum(cotangent * value)`` by every array of ``of``, one of this oracle's sides or states."""
+        several = of if isinstance(of, tuple) else (of,)
+        return [_slopes(lambda: float((cotangent * self.value()).sum()), array) for array in several]
+
+
+def _slopes(function: Callable[[], float], at: NDArray[np.float64]) -> NDArray[np.float64]:
+    slopes = np.zeros_like(at)
+    for index in np.ndindex(at.shape):
+        here = at[index]
+        at[index] = here + _STEP
+        above = function()
+        at[index] = here - _STEP
+        slopes[index] = (above - function()) / (2 * _STEP)
+        at[index] = here
+    return slopes
