@@ -42,7 +42,7 @@ def test_there_and_back(
 
 def test_the_file_answers_for_any_batch_size_and_keeps_no_paths(tmp_path: Path) -> None:
     model = SmallCNN(width=4)
-    write_onnx(model, tmp_path / "a.onnx", example=torch.rand(3, 1, 8, 8), opset=20)
+    write_onnx(model, tmp_path / "a.onnx", example=torch.rand(3, 1, 8, 8), opset=21)
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
     model.eval()
     for size in (1, 2, 17):
@@ -50,7 +50,7 @@ def test_the_file_answers_for_any_batch_size_and_keeps_no_paths(tmp_path: Path) 
         found = torch.from_numpy(session.run(None, {"input": images.numpy()})[0])
         assert torch.allclose(found, model(images), atol=1e-5)
     assert b".py" not in (tmp_path / "a.onnx").read_bytes()
-    assert [opset.version for opset in onnx.load(tmp_path / "a.onnx").opset_import if opset.domain == ""] == [20]
+    assert [opset.version for opset in onnx.load(tmp_path / "a.onnx").opset_import if opset.domain == ""] == [21]
 
 
 def test_a_large_model_has_a_second_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, load_model
 from torch import Tensor, nn
 
 from stillroom.errors import StillroomError
-from stillroom.export import write_safetensors
+from stillroom.export import safetensors_file, write_safetensors
 from stillroom.models import SmallCNN, load_weights
 
 
@@ -69,6 +69,12 @@ def test_weights_that_are_not_in_the_file_are_noticed(tmp_path: Path) -> None:
     with pytest.raises(StillroomError, match=r"answers differently after it was read back, so no file was kept"):
         write_safetensors(Hidden(4, 2), tmp_path / "a.safetensors", example=torch.rand(3, 4))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_answers_come_from_the_file_and_not_from_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(safetensors_file, "load_weights", lambda _model, _path: None)
+    with pytest.raises(StillroomError, match="answers differently"):
+        write_safetensors(nn.Linear(4, 2), tmp_path / "a.safetensors", example=torch.rand(3, 4))
 
 
 def test_a_random_model_is_refused_and_no_file_is_left(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import replace
 from pathlib import Path
 
 from stillroom import reports
@@ -91,7 +90,3 @@ def write_comparison(folder: Path, runs: dict[str, reports.RunResults] | None = 
     (folder / "config.yaml").write_text(CONFIG, encoding="utf-8")
     reports.write(reports.compare_runs(runs, name="cifar10-resnet18"), folder)
     return folder
-
-
-def with_test(results: reports.RunResults, test: reports.Scores | None) -> reports.RunResults:
-    return replace(results, test=test)

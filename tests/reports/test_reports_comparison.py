@@ -80,10 +80,19 @@ def test_without_test_scores_the_validation_split_is_compared():
     assert results.rows[1].best.values == pytest.approx([0.6, 0.92])
 
 
-def test_one_run_without_test_scores_moves_all_to_validation():
+def test_one_student_without_test_scores_moves_all_to_validation():
     runs = make.comparison_runs(2)
     runs["alone-1"] = replace(runs["alone-1"], test=None)
     assert reports.compare_runs(runs, name="small").split == "validation"
+
+
+def test_a_teacher_without_test_scores_moves_nothing():
+    runs = make.comparison_runs(2)
+    runs["teacher"] = replace(runs["teacher"], test=None)
+    results = reports.compare_runs(runs, name="small")
+    assert results.split == "test"
+    assert results.rows[0].last.mean is None
+    assert results.rows[1].last.mean == pytest.approx(0.905)
 
 
 def test_date_and_hardware_of_the_comparison():

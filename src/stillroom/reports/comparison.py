@@ -61,8 +61,8 @@ def compare_rows(runs: Mapping[str, RunResults]) -> list[Row]:
 
 
 def shared_split(runs: Iterable[RunResults]) -> Split:
-    """The split that accuracies are compared on: test, unless a run has no test scores."""
-    return "test" if all(run.test is not None for run in runs) else "validation"
+    """The split that accuracies are compared on: test, unless a student has no test scores."""
+    return "test" if all(run.test is not None for run in runs if run.role != "teacher") else "validation"
 
 
 def spread(values: Sequence[float | None]) -> Spread:

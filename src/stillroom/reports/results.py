@@ -149,7 +149,7 @@ class ComparisonResults:
     """The same student trained alone and distilled, with equal seeds and epochs.
 
     Args:
-        split: the split of the rows' accuracies: test, or validation where a run has no test scores.
+        split: the split of the rows' accuracies: test, or validation where a student has no test scores.
         best_by: as in the runs.
     """
 

@@ -1,0 +1,194 @@
+"""From ``{class_path, init_args}`` to an object: the typed constructor is the schema."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from argparse import ArgumentError
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from stillroom.errors import StillroomError, did_you_mean
+
+PARTS = ("class_path", "init_args", "dict_kwargs")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A checked class path with its arguments.
+
+    Attributes:
+        where: the recipe key that it came from.
+        class_path: dotted path of a class, or of a function that makes the object.
+        init_args: every argument with its value, defaults included; those that YAML cannot hold are left out.
+        target: the class or function.
+        arguments: what ``target`` is called with by keyword.
+    """
+
+    where: str
+    class_path: str
+    init_args: dict[str, Any]
+    target: Callable[..., Any]
+    arguments: dict[str, Any]
+
+    def make(self, *positional: Any) -> Any:
+        """Call the target.
+
+        Raises:
+            StillroomError: it refused its arguments.
+        """
+        try:
+            return self.target(*positional, **self.arguments)
+        except StillroomError as error:
+            raise error.at(self.where) from None
+        except (TypeError, ValueError) as error:
+            raise StillroomError(
+                f"{self.class_path} refused its arguments: {_one_line(str(error))}", where=self.where
+            ) from error
+
+    def plain(self) -> dict[str, Any]:
+        """As it is written into a recipe."""
+        return {"class_path": self.class_path, "init_args": self.init_args}
+
+
+def spec(where: str, given: object, *, home: str, skip: Sequence[str] = ()) -> Spec:
+    """Check a class path and its arguments against the signature that they are for.
+
+    Args:
+        where: the recipe key, for messages.
+        given: a class path, or a mapping with ``class_path`` and, if wanted, ``init_args`` and ``dict_kwargs``
+            (arguments that go into an untyped ``**kwargs``, unchecked).
+        home: the package in which names without a dot are looked up.
+        skip: leading arguments that are passed when the object is made.
+
+    Raises:
+        StillroomError: no such class, an unknown or missing argument, or a value of the wrong type; names the key.
+    """
+    parts: dict[str, Any] = {"class_path": given} if isinstance(given, str) else _mapping(where, given)
+    for key in parts:
+        if key not in PARTS:
+            raise StillroomError(f"unknown key {key!r}", where=where, fix=did_you_mean(key, PARTS))
+    class_path = qualified(where, parts.get("class_path"), home)
+    target = _imported(where, class_path)
+    init_args = _mapping(f"{where}.init_args", parts.get("init_args"))
+    extra = _mapping(f"{where}.dict_kwargs", parts.get("dict_kwargs"))
+    values, complete = _typed(where, target, init_args, skip)
+    return Spec(where, class_path, {**complete, **extra}, target, {**values, **extra})
+
+
+def accepts(class_path: str, argument: str) -> bool:
+    """Whether the class or function has an argument of this name."""
+    return argument in _parser(_imported("class_path", class_path), ())[1]
+
+
+def _mapping(where: str, given: object) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise StillroomError("this must be a mapping", where=where, got=repr(given))
+    return dict(cast("Mapping[str, Any]", given))
+
+
+def qualified(where: str, name: object, home: str) -> str:
+    """The full class path of a name: one without a dot is looked up in the package ``home``.
+
+    Raises:
+        StillroomError: there is none of that name; gives the nearest.
+    """
+    if not isinstance(name, str) or not name:
+        raise StillroomError(
+            "class_path is missing", where=where, expected='"Name", "package.Name" or {class_path: ..., init_args: ...}'
+        )
+    if "." in name:
+        return name
+    known = importlib.import_module(home)
+    names: Sequence[str] = getattr(known, "__all__", None) or [n for n in vars(known) if not n.startswith("_")]
+    if name not in names:
+        raise StillroomError(
+            f"there is no {name!r} in {home}",
+            where=where,
+            fix=f"{did_you_mean(name, names)} A class of your own needs its full path: package.{name}.",
+        )
+    return f"{home}.{name}"
+
+
+def _imported(where: str, class_path: str) -> Callable[..., Any]:
+    """The object at a dotted path; the working directory counts, so that a user's own module is found."""
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    module_name, _, name = class_path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise StillroomError(
+            f"cannot import {module_name!r} ({error.name!r} is not there)",
+            where=where,
+            got=class_path,
+            fix="Check the spelling; a module of your own must lie in the working directory or be installed.",
+        ) from None
+    target = getattr(module, name, None)
+    if not callable(target):
+        public = [other for other, value in vars(module).items() if callable(value) and not other.startswith("_")]
+        raise StillroomError(f"{module_name} has no {name!r}", where=where, fix=did_you_mean(name, public))
+    return target
+
+
+def _parser(target: Callable[..., Any], skip: Sequence[str]) -> tuple[Any, list[str]]:
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    add = parser.add_class_arguments if inspect.isclass(target) else parser.add_function_arguments
+    names: Any = add(target, fail_untyped=False, skip=set(skip))  # pyright: ignore[reportArgumentType]
+    return parser, list(names)
+
+
+def _typed(
+    where: str, target: Callable[..., Any], given: dict[str, Any], skip: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments with their types applied, as objects and as YAML holds them."""
+    parser, names = _parser(target, skip)
+    label = getattr(target, "__name__", str(target))
+    for name in given:
+        if name not in names:
+            raise StillroomError(f"{label} has no argument {name!r}", where=where, fix=did_you_mean(name, names))
+    required = [
+        p.name for p in inspect.signature(target).parameters.values() if p.name in names and p.default is p.empty
+    ]
+    if missing := [name for name in required if name not in given]:
+        raise StillroomError(f"{label} needs the argument {missing[0]!r}", where=where)
+    try:
+        parsed = parser.parse_object(given)
+        objects = parser.instantiate(parsed)
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise _refused(where, label, given, error) from None
+    plain = {name: value for name, value in parsed.as_dict().items() if _is_plain(value)}
+    values = vars(objects)
+    return {name: values[name] for name in given}, plain
+
+
+def _refused(where: str, label: str, given: dict[str, Any], error: Exception) -> StillroomError:
+    """jsonargparse nests its messages; the last line says what was expected and what came, the first which key."""
+    if isinstance(error, StillroomError):
+        return error.at(where)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    keys = [line.split('"')[1] for line in lines if line.startswith("Parser key")]
+    at = ".".join([where, *keys[:1]])
+    detail = lines[-1].rstrip(".") if lines else type(error).__name__
+    value = given.get(keys[0]) if keys else None
+    return StillroomError(f"{label} refused the value {value!r}: {detail}", where=at)
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in cast("Mapping[Any, Any]", value).items())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in cast("Sequence[Any]", value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")

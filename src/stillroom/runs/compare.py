@@ -1,0 +1,149 @@
+"""The proof: the same student alone and distilled, same budget, several seeds, one teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from stillroom.errors import StillroomError
+from stillroom.export import model_facts
+from stillroom.reports import (
+    Cost,
+    ModelFacts,
+    RunResults,
+    Scores,
+    compare_runs,
+    read_run,
+    write,
+    write_report,
+)
+from stillroom.runs.conclude import LATENCY_BATCH
+from stillroom.runs.fit import fit
+from stillroom.runs.folder import is_finished, is_first_process, new_folder, read_config, write_config
+from stillroom.runs.job import Job, Trained
+from stillroom.runs.machine import hardware, now, versions
+from stillroom.runs.recipe import Recipe, checked
+from stillroom.runs.run import Comparison
+from stillroom.runs.teachers import trained_teacher
+from stillroom.runs.train import make_data, make_job, train_teacher
+
+StudentRole = Literal["alone", "distilled"]
+ROLES: Sequence[StudentRole] = ("alone", "distilled")
+
+
+def compare_recipe(recipe: Recipe, *, seeds: int = 3, out: str | Path | None = None) -> Comparison:
+    """Train a recipe's student alone and distilled, each ``seeds`` times, against one teacher.
+
+    Args:
+        recipe: with a teacher or at least one term; its seed is the first of the seeds.
+        seeds: how many, at least 1.
+        out: the comparison's folder; None for ``runs/<recipe>-<time>``.
+
+    Raises:
+        StillroomError: nothing to compare, or as of :func:`stillroom.runs.train`.
+    """
+    folder = new_folder(recipe.name, None if out is None else Path(out))
+    return _recipe_in(folder, recipe, seeds)
+
+
+def resume_comparison(folder: str | Path) -> Comparison:
+    """Go on with a stopped comparison: runs that have ended are kept, the one that was stopped is resumed.
+
+    Raises:
+        StillroomError: this is no comparison's folder.
+    """
+    config = read_config(Path(folder))
+    if "seeds" not in config:
+        raise StillroomError("this is no comparison", where=str(folder), fix="Resume a run with: stillroom train -r.")
+    seeds = config.pop("seeds")
+    return _recipe_in(Path(folder), checked(config, name=Path(folder).name), seeds)
+
+
+def _recipe_in(folder: Path, recipe: Recipe, seeds: int) -> Comparison:
+    if not recipe.terms:
+        raise StillroomError("there is nothing to compare: the recipe has no terms", where="terms")
+    data = make_data(recipe)
+    teacher = trained_teacher(recipe, data, train=train_teacher)
+
+    def job(role: StudentRole, seed: int, inside: Path) -> Job:
+        seeded = recipe.with_seed(seed)
+        if role == "alone":
+            seeded = replace(seeded, teacher=None, terms={}, task_weight=seeded.task_weight or 1.0)
+        return make_job(seeded, data, inside, teacher=None if role == "alone" else teacher, role=role)
+
+    return compare_jobs(folder, job, teacher, range(recipe.seed, recipe.seed + seeds), config=recipe.plain())
+
+
+def compare_jobs(
+    folder: Path,
+    job: Callable[[StudentRole, int, Path], Job],
+    teacher: Trained | None,
+    seeds: Sequence[int],
+    *,
+    config: dict[str, object],
+) -> Comparison:
+    """Run every job that has not ended yet, then write the comparison's results and report."""
+    if not seeds:
+        raise StillroomError("a comparison needs seeds", where="seeds", expected="at least 1", got=0)
+    if is_first_process():
+        write_config(folder, {**config, "seeds": len(seeds)})
+    first: Job | None = None
+    for seed in seeds:
+        for role in ROLES:
+            inside = folder / f"{role}-{seed}"
+            if not is_finished(inside):
+                first = job(role, seed, inside)
+                fit(first, resume=inside.exists())
+    if first is None:
+        first = job("alone", seeds[0], folder / f"alone-{seeds[0]}")
+    names = [f"{role}-{seed}" for role in ROLES for seed in seeds]
+    if teacher is not None:
+        names.insert(0, "teacher")
+        if is_first_process():
+            _teacher_record(folder / "teacher", first, teacher)
+    results = compare_runs({name: read_run(folder / name) for name in names}, name=first.name)
+    if is_first_process():
+        write(results, folder)
+        write_report(folder)
+    return Comparison(folder, results)
+
+
+def _teacher_record(folder: Path, job: Job, teacher: Trained) -> None:
+    """What the comparison shows of the teacher: its own run's results, or what was measured of it here."""
+    folder.mkdir(exist_ok=True)
+    if teacher.folder is not None and is_finished(teacher.folder):
+        for name in ("results.json", "metrics.csv", "config.yaml"):
+            (folder / name).write_bytes((teacher.folder / name).read_bytes())
+        return
+    device = next(teacher.network.parameters()).device
+    facts = model_facts(teacher.network, job.data.sample(LATENCY_BATCH)["inputs"])
+    scores = [None if s is None else Scores(last=s, best=s) for s in (teacher.facts.test, teacher.facts.validation)]
+    write(
+        RunResults(
+            name=job.name,
+            role="teacher",
+            date=now(),
+            seed=job.seed,
+            epochs=0,
+            steps=0,
+            seconds=None,
+            hardware=hardware(device),
+            versions=versions(),
+            model=ModelFacts(
+                parameters=facts.parameters,
+                size_mb=facts.size_mb,
+                latency_one_ms=facts.latency_one_ms,
+                latency_batch_ms=facts.latency_batch_ms,
+                batch=facts.batch,
+                class_path=None,
+            ),
+            test=scores[0],
+            validation=scores[1],
+            teacher={},
+            cost=Cost(seconds_per_epoch=None, samples_per_second=None, peak_memory_mb=None),
+            best_by="validation",
+        ),
+        folder,
+    )

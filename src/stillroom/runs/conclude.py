@@ -1,0 +1,117 @@
+"""After the last step: evaluate, write the plain model, the results and the report."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from torch import nn
+
+from stillroom.algorithms import Offline, task_loss
+from stillroom.data import Loader
+from stillroom.export import model_facts, write_plain
+from stillroom.models import load_weights
+from stillroom.reports import Cost, ModelFacts, RunResults, Score, Scores, read_run, write, write_report
+from stillroom.runs.checkpoints import Checkpoints, read_checkpoint
+from stillroom.runs.evaluate import evaluate
+from stillroom.runs.history import History
+from stillroom.runs.job import Job
+from stillroom.runs.machine import hardware, now, versions
+from stillroom.runs.run import Run
+
+LATENCY_BATCH = 64
+
+
+def conclude(job: Job, algorithm: Offline, trainer: Trainer, history: History, checkpoints: Checkpoints) -> Run:
+    """Evaluate the student at its last and its best epoch and write what the run leaves behind.
+
+    In a training on several devices the first process does this while the others wait.
+    """
+    student, device = algorithm.distiller.student.eval(), trainer.strategy.root_device
+    if trainer.is_global_zero:
+        results = _results(job, student, device, trainer, history, checkpoints)
+        write_plain(
+            student,
+            job.folder,
+            class_path=job.class_path,
+            init_args=None if job.init_args is None else dict(job.init_args),
+            extra=card_facts(job),
+        )
+        write(results, job.folder)
+        write_report(job.folder)
+    trainer.strategy.barrier("the first process has written the run folder")
+    return Run(job.folder, student.cpu(), read_run(job.folder))
+
+
+def card_facts(job: Job) -> dict[str, Any]:
+    """What ``model.json`` says besides the class: enough to prepare an image and to name its classes."""
+    return {
+        "name": job.name,
+        "role": job.role,
+        "epoch": job.settings.max_epochs,
+        "data": None if job.data_plain is None else dict(job.data_plain),
+        "class_names": job.data.class_names if job.data.sources.class_names is not None else None,
+        "input_shape": list(job.data.input_shape),
+    }
+
+
+def _results(
+    job: Job, student: nn.Module, device: torch.device, trainer: Trainer, history: History, checkpoints: Checkpoints
+) -> RunResults:
+    student.to(device)
+    best = _best(student, checkpoints)
+    epochs = trainer.current_epoch, (checkpoints.best_epoch or 0) + 1
+    models = (student, epochs[0]), (student if best is None else best, epochs[0] if best is None else epochs[1])
+    facts = model_facts(student, job.data.sample(LATENCY_BATCH)["inputs"])
+    samples = len(job.data.sources.train) * trainer.current_epoch
+    return RunResults(
+        name=job.name,
+        role=job.role,
+        date=now(),
+        seed=job.seed,
+        epochs=trainer.current_epoch,
+        steps=trainer.global_step,
+        seconds=history.seconds,
+        hardware=hardware(device),
+        versions=versions(),
+        model=ModelFacts(
+            parameters=facts.parameters,
+            size_mb=facts.size_mb,
+            latency_one_ms=facts.latency_one_ms,
+            latency_batch_ms=facts.latency_batch_ms,
+            batch=facts.batch,
+            class_path=job.class_path,
+        ),
+        test=None if job.data.sources.test is None else _scores(job, models, job.data.test_dataloader(), device),
+        validation=_scores(job, models, job.data.val_dataloader(), device),
+        teacher={} if job.teacher is None else {"teacher": job.teacher.facts},
+        cost=Cost(
+            seconds_per_epoch=history.seconds / max(trainer.current_epoch, 1),
+            samples_per_second=samples / history.seconds,
+            peak_memory_mb=torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else None,
+        ),
+        best_by="validation",
+    )
+
+
+def _best(student: nn.Module, checkpoints: Checkpoints) -> nn.Module | None:
+    if checkpoints.best_epoch is None:
+        return None
+    path, model = checkpoints.folder / "best.ckpt", copy.deepcopy(student)
+    read_checkpoint(path)  # refuses a damaged file
+    load_weights(model, path)
+    return model
+
+
+def _scores(
+    job: Job, models: tuple[tuple[nn.Module, int], tuple[nn.Module, int]], batches: Loader, device: torch.device
+) -> Scores | None:
+    scores: list[Score] = []
+    for model, epoch in models:
+        found = evaluate(model, batches, task=task_loss(job.task), device=device)
+        if found is None:
+            return None
+        scores.append(Score(epoch=epoch, accuracy=found.accuracy, loss=found.loss))
+    return Scores(last=scores[0], best=scores[1])

@@ -1,0 +1,183 @@
+"""Door 2: one call on your own objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from stillroom.algorithms import OptimizerMaker
+from stillroom.data import Sets
+from stillroom.data.samples import Source
+from stillroom.distillers import Term
+from stillroom.errors import StillroomError
+from stillroom.losses import KLDivergence
+from stillroom.runs.build import spec
+from stillroom.runs.compare import StudentRole, compare_jobs
+from stillroom.runs.fit import fit
+from stillroom.runs.folder import new_folder
+from stillroom.runs.job import Job, Trained
+from stillroom.runs.run import Comparison, Run
+from stillroom.runs.settings import TrainerSettings
+from stillroom.runs.teachers import assessed
+
+NAME = "distill"
+
+
+def distill(
+    student: nn.Module,
+    teacher: nn.Module,
+    train: Source,
+    val: Source,
+    *,
+    test: Source | None = None,
+    terms: Mapping[str, Term] | None = None,
+    task: str | nn.Module = "cross_entropy",
+    task_weight: float = 1.0,
+    epochs: int,
+    batch_size: int = 64,
+    optimizer: OptimizerMaker | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    trainer: Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> Run:
+    """Distil a trained teacher into a student.
+
+    Args:
+        student: the model to train, in place; returns logits (N, C).
+        teacher: a trained classifier of the same classes; frozen from here on.
+        train: what to train on: (input, label) pairs, or inputs alone with ``task_weight=0``.
+        val: what picks the best epoch.
+        test: what the results are measured on besides.
+        terms: terms by name; None for plain knowledge distillation, ``KLDivergence(tau=4)``.
+        task: ``"cross_entropy"``, or a module called as ``task(logits, labels)``.
+        task_weight: of the task loss; 0 leaves it out, and labels are optional then.
+        epochs: to train.
+        batch_size: per device.
+        optimizer: makes the optimizer of an iterator of parameters; None for SGD with lr 0.05, momentum 0.9, weight
+            decay 5e-4.
+        seed: of order, augmentation, dropout and connectors. The student's weights are yours.
+        out: the run folder; None for ``runs/distill-<time>``.
+        trainer: further keys of the trainer, as in a recipe: ``{"devices": 2, "precision": "bf16-mixed"}``.
+        resume: go on with a run in ``out`` that was stopped, given the same arguments.
+
+    Returns:
+        The run: ``run.model`` is the plain student, ``run.report()`` writes ``report.html``.
+
+    Raises:
+        StillroomError: something does not fit together, the teacher is no better than chance, or ``out`` exists.
+        InterruptedRun: SIGINT or SIGTERM ended the training.
+    """
+    folder = Path(out) if resume and out is not None else new_folder(NAME, None if out is None else Path(out))
+    data = Sets(train, val, test, batch_size=batch_size)
+    trained = assessed(teacher, data, task=task)
+    torch.manual_seed(seed)
+    options = _Options(terms, task, task_weight, optimizer, _settings(epochs, trainer), data)
+    return fit(options.job("distilled", student, seed, folder, trained), resume=resume)
+
+
+def compare(
+    make_student: Callable[[], nn.Module],
+    teacher: nn.Module,
+    train: Source,
+    val: Source,
+    *,
+    seeds: int = 3,
+    test: Source | None = None,
+    terms: Mapping[str, Term] | None = None,
+    task: str | nn.Module = "cross_entropy",
+    task_weight: float = 1.0,
+    epochs: int,
+    batch_size: int = 64,
+    optimizer: OptimizerMaker | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    trainer: Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> Comparison:
+    """Does distillation help? The same student alone and distilled, from the same weights, with the same budget.
+
+    Args:
+        make_student: makes a fresh student; called under the seed of each run.
+        seeds: how many runs of each kind, from ``seed`` upwards.
+        teacher, train, val, test, terms, task, task_weight, epochs, batch_size, optimizer, seed, out, trainer, resume:
+            as of :func:`distill`.
+
+    Returns:
+        The comparison: ``print(comparison.markdown())``, ``comparison.report()``.
+
+    Raises:
+        StillroomError: as of :func:`distill`, or ``make_student`` returns the same object twice.
+    """
+    folder = Path(out) if resume and out is not None else new_folder(NAME, None if out is None else Path(out))
+    data = Sets(train, val, test, batch_size=batch_size)
+    trained = assessed(teacher, data, task=task)
+    options = _Options(terms, task, task_weight, optimizer, _settings(epochs, trainer), data)
+    made: list[nn.Module] = []
+
+    def job(role: StudentRole, run_seed: int, inside: Path) -> Job:
+        torch.manual_seed(run_seed)
+        student = make_student()
+        if any(student is other for other in made):
+            raise StillroomError(
+                "make_student returned the same object twice", where="make_student", fix="Build a new one in each call."
+            )
+        made.append(student)
+        return options.job(role, student, run_seed, inside, trained if role == "distilled" else None)
+
+    return compare_jobs(folder, job, trained, range(seed, seed + seeds), config=options.config(None))
+
+
+class _Options:
+    """What all runs of one call share."""
+
+    def __init__(
+        self,
+        terms: Mapping[str, Term] | None,
+        task: str | nn.Module,
+        task_weight: float,
+        optimizer: OptimizerMaker | None,
+        settings: TrainerSettings,
+        data: Sets,
+    ) -> None:
+        self.terms = {"kl": Term(KLDivergence(tau=4.0))} if terms is None else dict(terms)
+        self.task, self.task_weight, self.settings, self.data = task, task_weight, settings, data
+        self.optimizer = optimizer or (lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=5e-4))
+
+    def job(self, role: StudentRole, student: nn.Module, seed: int, folder: Path, teacher: Trained | None) -> Job:
+        return Job(
+            name=NAME,
+            role=role,
+            folder=folder,
+            config=self.config(student) | {"seed": seed},
+            student=student,
+            data=self.data,
+            settings=self.settings,
+            optimizer=self.optimizer,
+            teacher=teacher,
+            terms=self.terms if role == "distilled" else {},
+            task=self.task,
+            task_weight=self.task_weight if role == "distilled" else self.task_weight or 1.0,
+            seed=seed,
+        )
+
+    def config(self, student: nn.Module | None) -> dict[str, Any]:
+        """What can be said of objects in ``config.yaml``; only a recipe runs again as it stands."""
+        return {
+            "name": NAME,
+            "student": None if student is None else {"object": type(student).__name__},
+            "task": self.task if isinstance(self.task, str) else repr(self.task),
+            "task_weight": self.task_weight,
+            "terms": {name: repr(term.loss) for name, term in self.terms.items()},
+            "trainer": asdict(self.settings),
+        }
+
+
+def _settings(epochs: int, trainer: Mapping[str, Any] | None) -> TrainerSettings:
+    section = {"class_path": "stillroom.runs.settings.TrainerSettings"}
+    return spec("trainer", {**section, "init_args": {**(trainer or {}), "max_epochs": epochs}}, home="").make()

@@ -1,0 +1,67 @@
+"""Where a run lives, and how it is recognised."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stillroom.errors import StillroomError
+from stillroom.reports.files import read_text, write_text
+
+RUNS = Path("runs")
+STARTED = "STILLROOM_STARTED"
+
+
+def started() -> str:
+    """The time at which the command began; processes that it launches for further devices inherit it."""
+    return os.environ.setdefault(STARTED, datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S"))
+
+
+def new_folder(name: str, out: Path | None) -> Path:
+    """The folder for a new run, not made yet: ``out``, or ``runs/<name>-<time>``.
+
+    Raises:
+        StillroomError: ``out`` exists and is not an empty folder.
+    """
+    folder = RUNS / f"{name}-{started()}" if out is None else Path(out)
+    if is_first_process() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StillroomError(
+            "this folder exists already", where=str(folder), fix="Resume it with -r, or choose another --out."
+        )
+    return folder
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes: the only one, or the first of those that train together."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+
+
+def is_finished(folder: Path) -> bool:
+    return (folder / "results.json").is_file()
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint to go on from; None where none was written yet."""
+    path = folder / "checkpoints" / "last.ckpt"
+    return path if path.is_file() else None
+
+
+def write_config(folder: Path, config: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration that a run was made with.
+
+    Raises:
+        StillroomError: this is no run folder.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise StillroomError("this is no run folder", where=str(folder), expected="a folder with config.yaml")
+    return yaml.safe_load(read_text(path))

@@ -1,0 +1,78 @@
+"""One training, fully described by objects: what all doors come down to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from stillroom.algorithms import OptimizerMaker, SchedulerMaker
+from stillroom.data import DataModule
+from stillroom.distillers import Term
+from stillroom.reports import TeacherFacts
+from stillroom.runs.settings import TrainerSettings
+
+Role = Literal["teacher", "alone", "distilled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A trained teacher.
+
+    Attributes:
+        network: the model.
+        facts: where it comes from and how good it is.
+        parts: files of its run that a comparison shows, by name.
+    """
+
+    network: nn.Module
+    facts: TeacherFacts
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A student to train in a folder.
+
+    Attributes:
+        name: of the recipe.
+        role: what the result is called: a teacher, a student alone or a distilled one.
+        folder: the run folder.
+        config: what ``config.yaml`` says.
+        student: the model, trained in place.
+        class_path: what makes the model again; None for one given as an object.
+        init_args: with which arguments.
+        data: the data module.
+        data_plain: what makes the data module again; None for one made of objects.
+        settings: how long and on what.
+        optimizer: makes the optimizer.
+        teacher: the trained teacher, or None.
+        terms: what the teacher teaches.
+        task: the task loss.
+        task_weight: its weight; 0: none.
+        scheduler: makes the learning-rate scheduler, or None.
+        scheduler_interval: how often it steps.
+        seed: of order, augmentation and dropout.
+    """
+
+    name: str
+    role: Role
+    folder: Path
+    config: Mapping[str, Any]
+    student: nn.Module
+    data: DataModule
+    settings: TrainerSettings
+    optimizer: OptimizerMaker
+    class_path: str | None = None
+    init_args: Mapping[str, Any] | None = None
+    data_plain: Mapping[str, Any] | None = None
+    teacher: Trained | None = None
+    terms: Mapping[str, Term] = field(default_factory=dict[str, Term])
+    task: str | nn.Module = "cross_entropy"
+    task_weight: float = 1.0
+    scheduler: SchedulerMaker | None = None
+    scheduler_interval: Literal["epoch", "step"] = "epoch"
+    seed: int = 0

@@ -1,0 +1,97 @@
+"""``-o key=value``: reaching into a recipe's plain mapping before it is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import yaml
+
+from stillroom.errors import StillroomError
+from stillroom.runs.build import PARTS, accepts, qualified
+
+HOMES: Mapping[str, str] = {
+    "student": "stillroom.models",
+    "model": "stillroom.models",
+    "data": "stillroom.data",
+    "task": "torch.nn",
+    "optimizer": "torch.optim",
+    "scheduler": "torch.optim.lr_scheduler",
+    "loss": "stillroom.losses",
+    "connector": "stillroom.connectors",
+    "teacher_connector": "stillroom.connectors",
+    "weight": "stillroom.distillers",
+}
+"""The package in which a class name without a dot is looked up, by the last key of its section."""
+
+
+def overridden(recipe: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of the recipe with ``key=value`` words applied in order.
+
+    Keys are dotted; inside a class's section an argument may stand without ``init_args`` (``data.root=...``). Values
+    are read as YAML. A new ``class_path`` keeps those arguments that the new class accepts. ``terms.kl=null`` takes a
+    term out.
+
+    Raises:
+        StillroomError: a word without ``=``, or a key that leads through something that is no mapping.
+    """
+    result = cast("dict[str, Any]", _copied(recipe))
+    for word in overrides:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise StillroomError("an override is key=value", where="-o", got=repr(word))
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise StillroomError("the value is no YAML", where=f"-o {key}", got=repr(text)) from None
+        _set(result, key, value)
+    return result
+
+
+def is_class_section(path: tuple[str, ...]) -> bool:
+    """Whether the section at this path names a class: ``("data",)``, ``("terms", "kl", "loss")``."""
+    if path[0] == "terms":
+        return len(path) == 3 and path[2] in HOMES
+    if path[0] == "teacher":
+        return len(path) == 2 and path[1] in HOMES and path[1] != "weight"
+    return len(path) == 1 and path[0] in HOMES
+
+
+def _set(recipe: dict[str, Any], key: str, value: Any) -> None:
+    path = tuple(key.split("."))
+    node, at = recipe, 0
+    while at < len(path) - 1:
+        here = path[: at + 1]
+        node = _section(node, path[at], here, key)
+        at += 1
+        if is_class_section(here) and path[at] not in PARTS:
+            node = _section(node, "init_args", (*here, "init_args"), key)
+    if len(path) == 2 and path[0] == "terms" and value is None:
+        node.pop(path[1], None)
+        return
+    if path[-1] == "class_path" and is_class_section(path[:-1]):
+        _keep_accepted(node, path[:-1], value)
+    node[path[-1]] = value
+
+
+def _section(node: dict[str, Any], name: str, here: tuple[str, ...], key: str) -> dict[str, Any]:
+    inner = node.get(name)
+    if inner is None:
+        inner = {}
+    elif isinstance(inner, str) and is_class_section(here):
+        inner = {"class_path": inner}
+    elif not isinstance(inner, dict):
+        raise StillroomError(f"{'.'.join(here)} is {inner!r}, not a mapping", where=f"-o {key}")
+    node[name] = inner
+    return cast("dict[str, Any]", inner)
+
+
+def _keep_accepted(node: dict[str, Any], path: tuple[str, ...], class_path: Any) -> None:
+    target = qualified(".".join(path), class_path, HOMES[path[-1]])
+    node["init_args"] = {name: value for name, value in (node.get("init_args") or {}).items() if accepts(target, name)}
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+    return [_copied(item) for item in cast("list[Any]", value)] if isinstance(value, list) else value

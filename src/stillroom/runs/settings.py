@@ -1,0 +1,51 @@
+"""The ``trainer`` section of a recipe: the keys of Lightning's Trainer that a distillation needs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSettings:
+    """How long, on what, how precisely.
+
+    Args:
+        max_epochs: epochs to train.
+        accelerator: ``auto``, ``cpu``, ``gpu``, ``mps`` ...
+        devices: how many, ``auto`` for all, or a list of indices. Every device gets batches of the data's
+            ``batch_size``, so the joint batch grows with their number while the learning rate stays as given.
+        num_nodes: machines.
+        strategy: of several devices; ``auto`` is DDP.
+        precision: ``32-true``, ``16-mixed``, ``bf16-mixed`` ...
+        accumulate_grad_batches: batches for one optimizer step.
+        gradient_clip_val: largest norm of the gradient; None does not clip.
+        limit_train_batches: train on so many batches of each epoch (whole number) or that share of them.
+        limit_val_batches: the same for validation.
+        deterministic: refuse operations whose result may differ from run to run.
+        checkpoint_seconds: least time between two checkpoints within an epoch.
+        checkpoint_every: keep a checkpoint of every so many epochs as well; None keeps the last and the best.
+        log_every: steps that one row of metrics.csv stands for.
+        progress: show a progress bar on a terminal, and a line an epoch elsewhere.
+    """
+
+    max_epochs: int
+    accelerator: str = "auto"
+    devices: int | str | list[int] = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+    accumulate_grad_batches: int = 1
+    gradient_clip_val: float | None = None
+    limit_train_batches: int | float = 1.0
+    limit_val_batches: int | float = 1.0
+    deterministic: bool = False
+    checkpoint_seconds: float = 60.0
+    checkpoint_every: int | None = None
+    log_every: int = 50
+    progress: bool = True
+
+    def lightning(self) -> dict[str, Any]:
+        """The keywords of Lightning's Trainer; the others are for our own callbacks."""
+        ours = ("checkpoint_seconds", "checkpoint_every", "log_every", "progress")
+        return {key: value for key, value in asdict(self).items() if key not in ours}
