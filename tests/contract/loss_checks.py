@@ -252,7 +252,7 @@ def check_ranks(subject: Subject) -> None:
         if any(leaf.ndim not in accepted.ranks for leaf in leaves(changed.teacher)):
             with pytest.raises(StillroomError, match="wrong number of axes; expected"):
                 run(loss, changed)
-    with pytest.raises(StillroomError, match="an empty batch has no loss"):
+    with pytest.raises(StillroomError, match="an empty input has no loss"):
         run(loss, sample.rows(slice(0, 0)))
 
 

@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import random
 import signal
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -104,21 +103,21 @@ def die(trainer=None):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def train_and_die(folder, place, **options):
-    """The body of a process; ``place`` None: it lives."""
+def train_until(folder, place, act, **options):
+    """The body of a process; ``place`` None: nothing happens to it."""
     multiprocessing.set_start_method("fork", force=True)  # of the loader's workers, or each would import everything
     if place is not None and place[0] == "sealing":
         seal, moments = checkpoints._seal, iter(range(100))
-        checkpoints._seal = lambda path: die() if next(moments) == place[1] else seal(path)
+        checkpoints._seal = lambda path: act() if next(moments) == place[1] else seal(path)
         train(folder, **options)
     else:
-        train(folder, callbacks=[At(place, die)] if place else [], **options)
+        train(folder, callbacks=[At(place, act)] if place else [], **options)
 
 
-def in_process(folder, place, **options):
+def in_process(folder, place, act=die, **options):
     context = multiprocessing.get_context("forkserver")  # imports once, then each process starts at once
     context.set_forkserver_preload(["stillroom.runs.checkpoints", "stillroom.data", __name__])
-    process = context.Process(target=train_and_die, args=(folder, place), kwargs=options)
+    process = context.Process(target=train_until, args=(folder, place, act), kwargs=options)
     process.start()
     process.join(60)
     return process.exitcode
@@ -162,7 +161,7 @@ KILLS = [
 
 
 @pytest.mark.parametrize(
-    ("workers", "accumulate", "seconds"), [(0, 1, 0.0), (0, 2, 0.0), (2, 1, 0.0), (2, 2, 0.0), (2, 1, 1e9)]
+    ("workers", "accumulate", "seconds"), [(0, 1, 0.0), (0, 2, 0.0), (2, 1, 0.0), (2, 2, 0.0), (2, 3, 1e9)]
 )
 def test_a_training_killed_many_times_ends_as_the_unbroken_one(tmp_path, workers, accumulate, seconds):
     options = {"workers": workers, "accumulate": accumulate, "seconds": seconds}
@@ -171,3 +170,34 @@ def test_a_training_killed_many_times_ends_as_the_unbroken_one(tmp_path, workers
         assert in_process(tmp_path / "killed", place, **options) == -signal.SIGKILL, place
     assert in_process(tmp_path / "killed", None, **options) == 0
     assert_same(final(tmp_path / "killed"), final(tmp_path / "unbroken"))
+
+
+def stop(trainer):
+    trainer.should_stop = True
+
+
+def terminate(trainer):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("act", [stop, terminate])
+def test_a_training_asked_to_stop_saves_first_and_goes_on_from_there(tmp_path, act):
+    options = {"workers": 0, "accumulate": 1, "seconds": 1e9}
+    assert in_process(tmp_path / "unbroken", None, **options) == 0
+    assert in_process(tmp_path / "stopped", ("on_train_batch_start", 1, 2), act, **options) == 0
+    assert stopped_at(tmp_path / "stopped") == (1, 3)
+    assert in_process(tmp_path / "stopped", None, **options) == 0
+    assert_same(final(tmp_path / "stopped"), final(tmp_path / "unbroken"))
+
+
+def test_with_pending_gradients_the_last_good_file_stays(tmp_path):
+    options = {"workers": 0, "accumulate": 2, "seconds": 1e9}
+    assert in_process(tmp_path, ("on_train_batch_start", 1, 2), terminate, **options) == 0
+    assert stopped_at(tmp_path) == (1, 0)  # the end of epoch 0, where the next one begins
+
+
+def stopped_at(folder):
+    """(epochs done, batches done in the next)."""
+    fit = read_checkpoint(folder / "checkpoints" / "last.ckpt")["loops"]["fit_loop"]
+    state = fit["state_dict"]["combined_loader"][0]
+    return state["epoch"], state["position"]

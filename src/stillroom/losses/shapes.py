@@ -27,7 +27,6 @@ class Shapes(NamedTuple):
 LOGITS = Shapes("logits (N, C)", (2,))
 LOGITS_OR_MAPS = Shapes("logits (N, C) or (N, C, H, W)", (2, 4))
 FEATURES = Shapes("features (N, D), (N, C, H, W) or any other (N, ...)", range(2, 9))
-MAPS = Shapes("maps (N, C, H, W)", (4,))
 
 
 def check_shapes(student: object, teacher: object, accepted: Shapes) -> None:
@@ -47,8 +46,8 @@ def check_shapes(student: object, teacher: object, accepted: Shapes) -> None:
             got=_both(student, teacher),
             fix=_advice(student, teacher),
         )
-    if student.shape[0] == 0:
-        raise StillroomError("an empty batch has no loss", expected=accepted.text, got=_both(student, teacher))
+    if student.numel() == 0:
+        raise StillroomError("an empty input has no loss", expected=accepted.text, got=_both(student, teacher))
 
 
 def check_count(student: Sequence[Tensor], teacher: Sequence[Tensor], count: int, what: str) -> None:
