@@ -1,7 +1,7 @@
 """Knowledge distillation on PyTorch: a large trained network makes a small one better.
 
-Importing this package needs torch alone. What trains whole runs (``distill``, ``compare``, ``load``) is imported when it
-is first used.
+Importing this package needs torch alone. What trains whole runs (``distill``, ``compare``, ``load``) is imported when
+it is first used.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ def drop_stand_ins(model: nn.Module) -> None:
         for hooks in (module._forward_hooks, module._forward_pre_hooks):  # pyright: ignore[reportPrivateUsage]
             for key in [key for key, hook in hooks.items() if hook is nothing]:
                 del hooks[key]
+                # Left behind, it would say of a later hook with this key that it takes keywords.
+                module._forward_pre_hooks_with_kwargs.pop(key, None)  # pyright: ignore[reportPrivateUsage]
 
 
 class Patches:

@@ -33,7 +33,7 @@ class Noisy(Dataset):
         return 27
 
     def __getitem__(self, index):
-        noise = torch.randn(6) + random.random() + float(np.random.normal())  # noqa: NPY002 - the global generator
+        noise = torch.randn(6) + random.random() + float(np.random.normal())
         return self.inputs[index] + 0.1 * noise, self.targets[index]
 
 
@@ -68,7 +68,7 @@ class At(Callback):
     """Does something at one place: (hook, epoch, batch)."""
 
     def __init__(self, place, act):
-        def hook(trainer, module, *args):
+        def hook(trainer, _, *args):
             batch = args[-1] if hook_name.startswith("on_train_batch") else trainer.fit_loop.batch_idx
             if (trainer.current_epoch, batch) == (epoch, at_batch) and not trainer.sanity_checking:
                 act(trainer)
@@ -99,7 +99,7 @@ def train(folder, *, workers, accumulate, seconds, callbacks=()):
     trainer.fit(student, data, ckpt_path=last if last.exists() else None, weights_only=True)
 
 
-def die(trainer=None):
+def die(_=None):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -129,7 +129,9 @@ def final(folder):
     kept = checkpoint["callbacks"]["Checkpoints"]
     del kept["elapsed"]
     keys = ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "callbacks")
-    return {key: checkpoint[key] for key in keys}, sorted(path.name for path in (Path(folder) / "checkpoints").iterdir())
+    return {key: checkpoint[key] for key in keys}, sorted(
+        path.name for path in (Path(folder) / "checkpoints").iterdir()
+    )
 
 
 def assert_same(one, other, path=""):
@@ -161,7 +163,7 @@ KILLS = [
 
 
 @pytest.mark.parametrize(
-    ("workers", "accumulate", "seconds"), [(0, 1, 0.0), (0, 2, 0.0), (2, 1, 0.0), (2, 2, 0.0), (2, 3, 1e9)]
+    ("workers", "accumulate", "seconds"), [(0, 1, 0.0), (0, 2, 0.0), (2, 1, 0.0), (2, 2, 0.0), (2, 1, 1e9)]
 )
 def test_a_training_killed_many_times_ends_as_the_unbroken_one(tmp_path, workers, accumulate, seconds):
     options = {"workers": workers, "accumulate": accumulate, "seconds": seconds}
@@ -176,7 +178,7 @@ def stop(trainer):
     trainer.should_stop = True
 
 
-def terminate(trainer):
+def terminate(_):
     os.kill(os.getpid(), signal.SIGTERM)
 
 

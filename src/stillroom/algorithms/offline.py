@@ -22,12 +22,12 @@ SchedulerMaker = Callable[[Optimizer], Any]
 class Offline(LightningModule):
     """Trains a distiller: ``task_weight * task(logits, labels) + the weighted sum of the terms``.
 
-    The teachers run under ``no_grad`` in eval mode. With ``task_weight=0`` labels are optional. Without teacher and terms
-    it trains the student alone.
+    The teachers run under ``no_grad`` in eval mode. With ``task_weight=0`` labels are optional. Without teacher and
+    terms it trains the student alone.
 
-    Batches are mappings with ``inputs``, and where there are such ``labels`` and ``index``; everything but the inputs is
-    context for the losses. ``training_step`` returns ``loss`` and, detached and by name, the ``parts`` it is made of with
-    their ``weights``; nothing is logged in a step. Validation logs ``val_loss`` and ``val_accuracy`` (0 to 1).
+    Batches are mappings with ``inputs``, and where there are such ``labels`` and ``index``; everything but the inputs
+    is context for the losses. ``training_step`` returns ``loss`` and, detached and by name, the ``parts`` it is made of
+    with their ``weights``; nothing is logged in a step. Validation logs ``val_loss`` and ``val_accuracy`` (0 to 1).
 
     Args:
         distiller: prepared.

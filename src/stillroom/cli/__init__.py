@@ -1,0 +1,1 @@
+"""The command: words in, ``runs`` called, words out. One file per command."""

@@ -79,9 +79,10 @@ def _loaded(path: Path) -> dict[str, Array]:
     if not path.is_file():
         raise StillroomError("there is no such file", fix="Set STILLROOM_DATA or data.root to the folder it lies in.")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, BadZipFile, AttributeError) as error:
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, EOFError, ValueError, BadZipFile, AttributeError) as error:  # the last one: a single array
         raise StillroomError("the file is not an .npz archive of plain arrays", got=error) from error
 
 

@@ -23,7 +23,7 @@ class Digits(DataModule):
     Args:
         batch_size: per process.
         num_workers: loading processes.
-        augment: shift training images by up to one pixel each way.
+        augment: shift training images by up to one pixel each way; does not pay in short trainings.
         limit_per_class: train on so many samples of each class; None: on all.
     """
 
@@ -32,7 +32,7 @@ class Digits(DataModule):
         *,
         batch_size: int = 64,
         num_workers: int = 0,
-        augment: bool = True,
+        augment: bool = False,
         limit_per_class: int | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers)

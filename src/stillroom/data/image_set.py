@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -64,7 +65,8 @@ def held_out(labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
     _, of_class, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
     quotas, remainders = sizes * count // len(labels), sizes * count % len(labels)
     quotas[remainders.argsort(descending=True, stable=True)[: count - int(quotas.sum())]] += 1
-    shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(_SPLIT_SEED))
+    # NumPy promises that this generator gives the same numbers in every version; torch promises nothing of the kind.
+    shuffled = torch.from_numpy(np.random.RandomState(_SPLIT_SEED).permutation(len(labels)))
     held = shuffled[_rank_in_class(of_class[shuffled]) < quotas[of_class[shuffled]]]
     is_held = torch.zeros(len(labels), dtype=torch.bool).index_fill(0, held, True)
     return (~is_held).nonzero().flatten(), is_held.nonzero().flatten()

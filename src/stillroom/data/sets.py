@@ -18,7 +18,7 @@ class Sets(DataModule):
 
     Args:
         train: the training set.
-        validation: the validation set.
+        val: the validation set.
         test: the test set, if there is one.
         batch_size: per process.
         num_workers: loading processes.
@@ -29,7 +29,7 @@ class Sets(DataModule):
     def __init__(
         self,
         train: Source,
-        validation: Source,
+        val: Source,
         test: Source | None = None,
         *,
         batch_size: int = 64,
@@ -39,7 +39,7 @@ class Sets(DataModule):
         super().__init__(batch_size=batch_size, num_workers=num_workers)
         self._sources = Sources(
             train=train,
-            validation=validation,
+            validation=val,
             test=test,
             class_names=_class_names(train) if class_names is None else class_names,
             python_too=True,
@@ -54,7 +54,7 @@ def _class_names(source: object) -> list[str] | None:
         source = cast("Subset[Any]", source).dataset
     if isinstance(classes := getattr(source, "classes", None), (list, tuple)):
         return [str(name) for name in cast("list[object]", classes)]
-    labels = source.tensors[-1] if isinstance(source, TensorDataset) else getattr(source, "targets", None)
-    if labels is None or not len(labels):
+    tensors = source.tensors if isinstance(source, TensorDataset) else (None, getattr(source, "targets", None))
+    if len(tensors) != 2 or tensors[1] is None or not len(tensors[1]):
         return None
-    return [str(label) for label in range(int(torch.as_tensor(labels).max()) + 1)]
+    return [str(label) for label in range(int(torch.as_tensor(tensors[1]).max()) + 1)]

@@ -50,8 +50,7 @@ class Teacher(nn.Module):
         Raises:
             StillroomError: somebody put the network, or a part of it, into train mode.
         """
-        if not torch.compiler.is_compiling():
-            self._still_frozen()
+        self._still_frozen()
         with torch.no_grad():
             output = call(self.network, self._transformed(inputs))
             return output if self.classes is None else self._mapped(output, self.classes)

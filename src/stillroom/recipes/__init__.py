@@ -1,1 +1,38 @@
 """Recipes: YAML files that run as they stand, found by name."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from stillroom.errors import StillroomError, did_you_mean
+
+
+def shipped() -> dict[str, Path]:
+    """The recipes that come with the package, by name."""
+    folder = Path(str(resources.files("stillroom.recipes")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The file of a recipe: a path, or the name of one that is shipped.
+
+    Raises:
+        StillroomError: there is neither.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise StillroomError("there is no such recipe file", where="-c", got=str(name))
+    known = shipped()
+    if str(name) not in known:
+        raise StillroomError(f"there is no recipe {str(name)!r}", where="-c", fix=did_you_mean(str(name), known))
+    return known[str(name)]
+
+
+def summary(path: Path) -> str:
+    """What the comment at the head of a recipe says, its first sentence."""
+    lines = [line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    text = " ".join(lines)
+    return text.partition(". ")[0].partition(": ")[0].rstrip(".")

@@ -1,6 +1,7 @@
 """Recorders read the values of one site while a model runs."""
 
 from stillroom.recorders.items import describe, pick
+from stillroom.recorders.listing import SiteInfo, list_sites
 from stillroom.recorders.modules import (
     ModuleInputs,
     ModuleOutputs,
@@ -21,10 +22,12 @@ __all__ = [
     "Recorded",
     "Recorder",
     "Site",
+    "SiteInfo",
     "Tap",
     "chosen",
     "describe",
     "find_module",
+    "list_sites",
     "parse_site",
     "pick",
     "record",

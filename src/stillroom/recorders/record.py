@@ -11,7 +11,7 @@ from torch import nn
 from stillroom.errors import StillroomError
 from stillroom.patching import Patches
 from stillroom.recorders.modules import Recorder, chosen
-from stillroom.recorders.site import parse_site
+from stillroom.recorders.site import Site, parse_site
 from stillroom.recorders.tap import Tap
 
 
@@ -60,11 +60,19 @@ def record(model: nn.Module, /, **sites: str | Recorder) -> Generator[Recorded, 
     taps: dict[str, tuple[Recorder, Tap]] = {}
     with Patches() as patches:
         for name, site in sites.items():
-            recorder = parse_site(site).recorder
             try:
+                recorder = _of_this_model(parse_site(site))
                 taps[name] = recorder, recorder.attach(model, patches, copy=True)
             except StillroomError as error:
                 raise error.at(name) from None
         for _, tap in taps.values():
             tap.open()
         yield Recorded(taps)
+
+
+def _of_this_model(site: Site) -> Recorder:
+    if site.model is not None:
+        raise StillroomError(
+            "a site has no model's name in front here", got=repr(str(site)), fix="Record one model at a time."
+        )
+    return site.recorder

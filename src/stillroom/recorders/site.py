@@ -28,8 +28,8 @@ class Site:
 
     @property
     def is_output(self) -> bool:
-        """Whether this is (an item of) what the model itself returns."""
-        return self.recorder.path == "" and isinstance(self.recorder, ModuleOutputs)
+        """Whether this is (an item of) what the model itself returns when it is called once."""
+        return self.recorder.path == "" and isinstance(self.recorder, ModuleOutputs) and not self.recorder.call
 
     def __str__(self) -> str:
         side = ":input" if isinstance(self.recorder, ModuleInputs) else ""
@@ -39,20 +39,23 @@ class Site:
         return f"{model}{self.recorder.path}{side}{call}{items}"
 
 
-def parse_site(text: str | Recorder | Site) -> Site:
+def parse_site(text: object) -> Site:
     """A site from its string; a recorder object is taken as it is.
 
     ``"layer4.1"`` is that module's output, ``"layer4.1:input"`` its input, ``"head@1"`` its second call, ``"head[0]"``
     an item of it, ``"[logits]"`` an item of the model's own output, ``"big/layer4"`` in the teacher named big.
 
+    Args:
+        text: a string, a recorder or a site.
+
     Raises:
-        StillroomError: the string is no site.
+        StillroomError: it is none of these, or the string is no site.
     """
     if isinstance(text, Site):
         return text
-    if not isinstance(text, str):
+    if isinstance(text, Recorder):
         return Site(text)
-    match = _SITE.fullmatch(text)
+    match = _SITE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise StillroomError(
             "this is no site", expected="[teacher/]path[:input|:output][@call][item]...", got=repr(text)

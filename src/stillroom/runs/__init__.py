@@ -4,7 +4,7 @@ from stillroom.runs.compare import compare_recipe, resume_comparison
 from stillroom.runs.distill import compare, distill
 from stillroom.runs.fit import InterruptedRun
 from stillroom.runs.load import load
-from stillroom.runs.recipe import Recipe, read_recipe, shipped
+from stillroom.runs.recipe import Recipe, read_recipe
 from stillroom.runs.run import Comparison, Run
 from stillroom.runs.train import resume, train
 
@@ -20,6 +20,5 @@ __all__ = [
     "read_recipe",
     "resume",
     "resume_comparison",
-    "shipped",
     "train",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Mapping, Sequence
@@ -171,15 +172,18 @@ def _typed(
 
 
 def _refused(where: str, label: str, given: dict[str, Any], error: Exception) -> StillroomError:
-    """jsonargparse nests its messages; the last line says what was expected and what came, the first which key."""
+    """jsonargparse nests its messages: the first key in them says which argument, each "Expected" what would do."""
     if isinstance(error, StillroomError):
         return error.at(where)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    keys = [line.split('"')[1] for line in lines if line.startswith("Parser key")]
-    at = ".".join([where, *keys[:1]])
-    detail = lines[-1].rstrip(".") if lines else type(error).__name__
-    value = given.get(keys[0]) if keys else None
-    return StillroomError(f"{label} refused the value {value!r}: {detail}", where=at)
+    text = _one_line(str(error))
+    key = re.search(r'Parser key "([^"]+)"', text)
+    if key is None:
+        return StillroomError(f"{label} refused its arguments: {text}", where=where)
+    types = dict.fromkeys(re.findall(r"Expected an? (?:<class ')?([^'>.:]+)", text))
+    types |= dict.fromkeys(re.findall(r"- (?:<class ')?([A-Za-z_.]+)'?>?: ", text))
+    value = repr(given.get(key[1].split(".")[0]))
+    expected = " or ".join(types) or f"what fits ({text})"
+    return StillroomError(f"{label} refused this value", where=f"{where}.{key[1]}", expected=expected, got=value)
 
 
 def _is_plain(value: object) -> bool:

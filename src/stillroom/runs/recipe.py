@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -15,6 +14,7 @@ from torch import nn
 
 from stillroom.distillers import Schedule, Term
 from stillroom.errors import StillroomError, did_you_mean
+from stillroom.recipes import find_recipe
 from stillroom.runs.build import Spec, spec
 from stillroom.runs.overrides import HOMES, overridden
 from stillroom.runs.settings import TrainerSettings
@@ -111,27 +111,6 @@ class Recipe:
             moved = {**recipe.data.init_args, **place}, {**recipe.data.arguments, **place}
             recipe = replace(recipe, data=replace(recipe.data, init_args=moved[0], arguments=moved[1]))
         return recipe
-
-
-def shipped() -> dict[str, Path]:
-    """The recipes that come with the package, by name."""
-    folder = Path(str(resources.files("stillroom.recipes")))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def find_recipe(name: str | Path) -> Path:
-    """The file of a recipe: a path, or the name of one that is shipped.
-
-    Raises:
-        StillroomError: there is neither.
-    """
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") and path.is_file():
-        return path
-    known = shipped()
-    if str(name) not in known:
-        raise StillroomError(f"there is no recipe {str(name)!r}", where="-c", fix=did_you_mean(str(name), known))
-    return known[str(name)]
 
 
 def read_recipe(name: str | Path, overrides: Iterable[str] = (), *, teacher: str | None = None) -> Recipe:

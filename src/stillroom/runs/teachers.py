@@ -13,6 +13,7 @@ from stillroom.algorithms import task_loss
 from stillroom.data import DataModule
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.models import load_weights
+from stillroom.recipes import shipped
 from stillroom.reports import Score, TeacherFacts, read_run
 from stillroom.runs.build import spec
 from stillroom.runs.evaluate import Evaluation, evaluate
@@ -20,7 +21,7 @@ from stillroom.runs.folder import RUNS, is_finished
 from stillroom.runs.job import Trained
 from stillroom.runs.load import load
 from stillroom.runs.overrides import HOMES
-from stillroom.runs.recipe import Recipe, read_recipe, shipped
+from stillroom.runs.recipe import Recipe, read_recipe
 
 
 def trained_teacher(recipe: Recipe, data: DataModule, *, train: Callable[[Recipe, Path], object]) -> Trained | None:

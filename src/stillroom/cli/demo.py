@@ -1,0 +1,22 @@
+"""``stillroom demo``"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from stillroom.cli.compare import show
+from stillroom.cli.words import add_out, add_overrides
+
+RECIPE, SEEDS = "digits", 3
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_overrides(parser, "change the recipe (-o trainer.max_epochs=5)")
+    add_out(parser, "the folder of the comparison (default: runs/digits-TIME)")
+
+
+def run(arguments: Namespace) -> None:
+    from stillroom.runs import compare_recipe, read_recipe
+
+    print(f"Recipe {RECIPE!r}: a teacher, then a small student alone and distilled, {SEEDS} seeds each.")
+    show(compare_recipe(read_recipe(RECIPE, arguments.override), seeds=SEEDS, out=arguments.out))

@@ -1,0 +1,22 @@
+"""``stillroom eval``"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from stillroom.cli.words import add_source
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_source(parser)
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="which split (default: test)")
+
+
+def run(arguments: Namespace) -> None:
+    from stillroom.runs.use import evaluate_source
+
+    found = evaluate_source(arguments.source, split=arguments.split, overrides=arguments.override)
+    print(
+        f"{arguments.split}: accuracy {100 * found.accuracy:.2f} %, loss {found.loss:.4f}, {found.count:,} samples "
+        f"(always naming the largest class: {100 * found.chance:.1f} %)"
+    )

@@ -1,0 +1,31 @@
+"""``stillroom export``"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from stillroom.cli.words import add_out, add_source
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_source(parser)
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        metavar="FORMAT",
+        default=["safetensors", "onnx", "torch"],
+        help="safetensors, onnx, torch (default: all three)",
+    )
+    add_out(parser, "the folder to write model.* into (default: export/ beside the model)")
+
+
+def run(arguments: Namespace) -> None:
+    from stillroom.runs.load import find_source
+    from stillroom.runs.use import export_source
+
+    out = find_source(arguments.source).folder / "export" if arguments.out is None else Path(arguments.out)
+    for path, difference in export_source(
+        arguments.source, arguments.format, out=out, overrides=arguments.override
+    ).items():
+        print(f"{path}: largest difference from the PyTorch model {difference:.2g}")

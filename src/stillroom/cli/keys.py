@@ -1,0 +1,44 @@
+"""``--help`` of the commands that read a recipe: every key of one."""
+
+from __future__ import annotations
+
+import inspect
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+
+KEYS = """\
+keys of a recipe (a class is a path, {class_path: ..., init_args: {...}}, or a name that stillroom or torch knows):
+  name                 of the recipe; its file's name where it says nothing
+  student              the model to train: of stillroom, torchvision, timm (stillroom.models.timm) or your own
+  teacher              null; a recipe, run folder, checkpoint or weights file; or a mapping:
+    model                the teacher's class
+    weights              a file, or https://...#sha256=...: loaded, never trained
+    check                true: a teacher no better than chance stops the run
+    data, task, optimizer, scheduler, scheduler_interval, trainer, seed
+                         how it is trained, by default as the recipe's file says; once, and kept under runs/teachers
+  data                 Digits, MNIST, FashionMNIST, CIFAR10, CIFAR100, Arrays, ImageFolder
+  task, task_weight    cross_entropy or a loss class, and its weight; 0 leaves it out, labels are optional then
+  terms.NAME           what the teacher teaches:
+    loss                 KLDivergence, SoftLabel, HardLabel, L2, L1, FSP, AttentionTransfer, or a class
+    student, teacher     sites: [teacher/]path[:input|:output][@call][item]; the model's output where nothing is said
+    connector            null, auto, a class, or a list of classes
+    teacher_connector    null, or a class
+    extra                {argument of the loss: site}
+    weight               a number, or a schedule: WarmUp, Decay, Between
+  optimizer            SGD, AdamW or another class of torch.optim
+  scheduler            null, or a class of torch.optim.lr_scheduler
+  scheduler_interval   epoch or step
+  seed                 of weights, order and augmentation
+  trainer:
+"""
+
+
+class RecipeParser(ArgumentParser):
+    """A parser whose help ends with the keys of a recipe; those of the trainer come from its own docstring."""
+
+    def format_help(self) -> str:
+        from stillroom.runs.settings import TrainerSettings
+
+        self.formatter_class = RawDescriptionHelpFormatter
+        text = (inspect.getdoc(TrainerSettings) or "").partition("Args:\n")[2].replace("``", "")
+        self.epilog = KEYS + text.rstrip()
+        return super().format_help()

@@ -1,0 +1,98 @@
+"""``stillroom``: finds the command and turns errors into one line and a status."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol, cast
+
+from stillroom.cli.keys import RecipeParser
+from stillroom.cli.words import with_overrides
+from stillroom.errors import StillroomError, did_you_mean
+
+COMMANDS = {
+    "demo": "see distillation work on real handwritten digits, in a minute",
+    "train": "train a recipe's student, and its teacher where it has none yet",
+    "compare": "train the student alone and distilled, over several seeds",
+    "eval": "measure a trained model on its data",
+    "infer": "classify image files",
+    "inspect": "list every site of a model",
+    "export": "write safetensors, ONNX or torch.export, checked against the model",
+    "report": "write report.html of a run or a comparison, and print its table",
+    "recipes": "list the recipes",
+}
+WITH_RECIPE = ("train", "compare")
+
+
+class Command(Protocol):
+    """What a command's module has."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None: ...
+
+    def run(self, arguments: Namespace) -> None: ...
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0; 2 for a mistake that the message explains; 130 or 143 where a signal ended a training.
+    """
+    given = list(sys.argv[1:] if words is None else words)
+    try:
+        name, rest = _command(given)
+        command = cast("Command", import_module(f"stillroom.cli.{name}"))
+        kind = RecipeParser if name in WITH_RECIPE else ArgumentParser
+        parser = kind(prog=f"stillroom {name}", description=COMMANDS[name].capitalize() + ".")
+        command.add_arguments(parser)
+        command.run(_parsed(parser, rest))
+    except StillroomError as error:
+        print(f"stillroom: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        return _interrupted(error)
+    return 0
+
+
+def _parsed(parser: ArgumentParser, words: list[str]) -> Namespace:
+    rest, overrides = with_overrides(words)
+    arguments = parser.parse_args(rest)
+    if overrides and not hasattr(arguments, "override"):
+        parser.error(f"this command takes no -o (got {' '.join(overrides)})")
+    arguments.override = overrides
+    return arguments
+
+
+def _command(words: list[str]) -> tuple[str, list[str]]:
+    width = max(map(len, COMMANDS))
+    listing = "\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())
+    parser = ArgumentParser(
+        prog="stillroom",
+        description="Knowledge distillation: a large trained network makes a small one better.",
+        epilog=f"commands:\n{listing}\n\nstillroom COMMAND --help explains each.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", metavar="COMMAND", help="one of those below")
+    name = parser.parse_args(words[:1] or ["--help"]).command
+    if name not in COMMANDS:
+        raise StillroomError(f"there is no command {name!r}", fix=did_you_mean(name, COMMANDS))
+    return name, words[1:]
+
+
+def _interrupted(error: Exception) -> int:
+    """The status after a signal; any other error is not ours to hide."""
+    from stillroom.runs import InterruptedRun
+
+    if not isinstance(error, InterruptedRun):
+        raise error
+    print(f"stillroom: {error}", file=sys.stderr)
+    return 128 + error.signal_number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

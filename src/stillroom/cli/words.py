@@ -1,0 +1,58 @@
+"""What the commands share: the letters, and how ``-o`` reads its words."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+
+SOURCE = "a run folder, a checkpoint in one, or a model file with its model.json"
+
+
+def with_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words without those of ``-o``, and the ``key=value`` words of every ``-o``.
+
+    ``-o`` takes the words with ``=`` that follow it and no others, so that it may stand in front of a run folder.
+    """
+    rest: list[str] = []
+    overrides: list[str] = []
+    taking = False
+    for index, word in enumerate(words):
+        if word == "--":
+            return [*rest, *words[index:]], overrides
+        if word.startswith("--override="):
+            overrides.append(word.removeprefix("--override="))
+            taking = True
+        elif word in ("-o", "--override"):
+            taking = True
+        elif taking and "=" in word and not word.startswith("-"):
+            overrides.append(word)
+        else:
+            taking = False
+            rest.append(word)
+    return rest, overrides
+
+
+def add_recipe(parser: ArgumentParser, *, default: str | None = None) -> None:
+    parser.add_argument(
+        "-c", "--config", metavar="RECIPE", default=default, help="a recipe's name, or the path of a YAML file"
+    )
+    add_overrides(parser, "change the recipe: typed values, dotted keys (-o trainer.max_epochs=10 student.width=8)")
+    parser.add_argument(
+        "-t",
+        "--teacher",
+        metavar="TEACHER",
+        help="in place of the recipe's teacher: a recipe, a run folder, a checkpoint or a file of weights",
+    )
+
+
+def add_overrides(parser: ArgumentParser, text: str) -> None:
+    parser.add_argument("-o", "--override", metavar="KEY=VALUE", nargs="*", default=[], help=text)
+
+
+def add_out(parser: ArgumentParser, text: str) -> None:
+    parser.add_argument("--out", metavar="FOLDER", help=text)
+
+
+def add_source(parser: ArgumentParser) -> None:
+    parser.add_argument("source", help=SOURCE)
+    add_overrides(parser, "change the data (-o data.root=/data)")

@@ -1,0 +1,196 @@
+"""What is done with a trained model: evaluate it, ask it, look into it, export it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from stillroom.algorithms import logits_of, task_loss
+from stillroom.data import DataModule
+from stillroom.errors import StillroomError, did_you_mean
+from stillroom.export import write_exported_program, write_onnx, write_safetensors
+from stillroom.models import timm
+from stillroom.recipes import shipped
+from stillroom.recorders import SiteInfo, list_sites
+from stillroom.runs.build import spec
+from stillroom.runs.evaluate import Evaluation, evaluate
+from stillroom.runs.load import Source, find_source, load
+from stillroom.runs.overrides import HOMES, overridden
+from stillroom.runs.recipe import read_recipe
+from stillroom.runs.train import make_data
+
+Split = Literal["test", "validation"]
+WRITERS = {"safetensors": write_safetensors, "onnx": write_onnx, "torch": write_exported_program}
+ENDINGS = {"safetensors": ".safetensors", "onnx": ".onnx", "torch": ".pt2"}
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+EXPORT_SAMPLES = 16
+DEFAULT_INPUT = (3, 224, 224)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a model says of one image: classes with probabilities, the most probable first."""
+
+    image: Path
+    classes: list[tuple[str, float]]
+
+
+def evaluate_source(source: str | Path, *, split: Split = "test", overrides: Iterable[str] = ()) -> Evaluation:
+    """Evaluate a run, a checkpoint or a model file on its own data.
+
+    Args:
+        source: run folder, checkpoint or model file.
+        split: which of the data's splits.
+        overrides: ``data....=value`` words.
+
+    Raises:
+        StillroomError: the model or the data cannot be had, or there are no labels.
+    """
+    data = _data(find_source(source), overrides)
+    batches = data.test_dataloader() if split == "test" else data.val_dataloader()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    found = evaluate(load(source).to(device), batches, task=task_loss("cross_entropy"), device=device)
+    if found is None:
+        raise StillroomError(f"the {split} split has no labels to evaluate on", where=str(source))
+    return found
+
+
+def classify(
+    source: str | Path, images: Sequence[str | Path], *, top: int = 5, overrides: Iterable[str] = ()
+) -> list[Guess]:
+    """The most probable classes of image files.
+
+    Args:
+        source: run folder, checkpoint or model file.
+        images: image files, or folders of such.
+        top: how many classes to name, at least 1.
+        overrides: ``data....=value`` words.
+
+    Raises:
+        StillroomError: there are no images, one cannot be read, or the data's transform is unknown.
+    """
+    if top < 1:
+        raise StillroomError("the number of classes is too small", where="--top", expected="at least 1", got=top)
+    found = find_source(source)
+    files = [file for image in images for file in _images(Path(image))]
+    data, names = _data(found, overrides), found.card.extra.get("class_names")
+    model = load(source)
+    guesses: list[Guess] = []
+    for file in files:
+        with torch.no_grad():
+            probabilities = logits_of(model(data.transform_image(file).unsqueeze(0))).softmax(1)[0]
+        best = probabilities.topk(min(top, len(probabilities)))
+        classes = cast("list[int]", best.indices.tolist())
+        named = [str(names[index]) if names else str(index) for index in classes]
+        guesses.append(Guess(file, list(zip(named, best.values.tolist(), strict=True))))
+    return guesses
+
+
+def export_source(
+    source: str | Path, formats: Sequence[str], *, out: str | Path, overrides: Iterable[str] = ()
+) -> dict[Path, float]:
+    """Write a trained model in other formats, each checked against the PyTorch model on real samples.
+
+    Args:
+        source: run folder, checkpoint or model file.
+        formats: of ``safetensors``, ``onnx``, ``torch``.
+        out: the folder to write ``model.<ending>`` into.
+        overrides: ``data....=value`` words.
+
+    Returns:
+        The largest difference of the outputs, by file.
+
+    Raises:
+        StillroomError: an unknown format, an output over the tolerance, or no samples to check with.
+    """
+    for name in formats:
+        if name not in WRITERS:
+            raise StillroomError(f"there is no format {name!r}", where="--format", fix=did_you_mean(name, WRITERS))
+    example: Tensor = _data(find_source(source), overrides).sample(EXPORT_SAMPLES)["inputs"]
+    model, folder = load(source), Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    return {(path := folder / f"model{ENDINGS[name]}"): WRITERS[name](model, path, example=example) for name in formats}
+
+
+def inspect_model(
+    what: str, *, teacher: bool = False, shape: Sequence[int] | None = None, overrides: Iterable[str] = ()
+) -> list[SiteInfo]:
+    """Every site of a model.
+
+    Args:
+        what: a recipe, a run folder, checkpoint or model file, a class path, or a model's name in stillroom,
+            torchvision or timm.
+        teacher: of a recipe take the teacher's model instead of the student's.
+        shape: of one input; None for the recipe's or the run's own, else (3, 224, 224).
+        overrides: ``key=value`` words for a recipe.
+
+    Raises:
+        StillroomError: there is no such model, or it does not take such an input.
+    """
+    path = Path(what)
+    if what in shipped() or path.suffix in (".yaml", ".yml"):
+        recipe = read_recipe(what, overrides)
+        section = recipe.teacher.get("model") if isinstance(recipe.teacher, Mapping) else None
+        if teacher and section is None:
+            raise StillroomError("the recipe names no teacher model", where="teacher", got=repr(recipe.teacher))
+        model = spec("teacher.model", section, home=HOMES["model"]).make() if teacher else recipe.student.make()
+        shape = shape or make_data(recipe).input_shape
+    elif path.exists():
+        model, shape = load(what), shape or find_source(what).card.extra.get("input_shape")
+    else:
+        model = _named_model(what)
+    return _listed(model, tuple(shape or DEFAULT_INPUT))
+
+
+def _listed(model: nn.Module, shape: tuple[int, ...]) -> list[SiteInfo]:
+    try:
+        return list_sites(model, torch.zeros(2, *shape))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise StillroomError(
+            f"{type(model).__name__} does not take an input of shape (2, {', '.join(map(str, shape))})",
+            got=" ".join(str(error).split())[:200],
+            fix="Give the shape of one input: --input 3,32,32.",
+        ) from error
+
+
+def _named_model(name: str) -> nn.Module:
+    if "." in name:
+        return spec("model", name, home="").make()
+    for home in ("stillroom.models", "torchvision.models"):
+        if callable(getattr(importlib.import_module(home), name, None)):
+            return spec("model", f"{home}.{name}", home=home).make()
+    return timm(name)
+
+
+def _data(source: Source, overrides: Iterable[str]) -> DataModule:
+    given = source.card.extra.get("data")
+    if given is None:
+        raise StillroomError(
+            "nothing says which data this model was trained on",
+            where=str(source.folder),
+            fix="It was made from objects: evaluate, infer and export it in Python.",
+        )
+    words = list(overrides)
+    for word in words:
+        if not word.startswith("data."):
+            raise StillroomError("only the data can be changed here", where=f"-o {word}", expected="data....=value")
+    section = overridden({"data": given}, words)["data"]
+    data: Any = spec("data", section, home=HOMES["data"]).make()
+    return cast("DataModule", data)
+
+
+def _images(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES)
+        if not found:
+            raise StillroomError("there are no images in this folder", where=str(path), expected=", ".join(IMAGES))
+        return found
+    if not path.is_file():
+        raise StillroomError("there is no such image", where=str(path))
+    return [path]
