@@ -12,8 +12,10 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
 from stillroom.algorithms.task import logits_of, task_loss
-from stillroom.distillers import Distiller
+from stillroom.distillers import Distiller, call
 from stillroom.errors import StillroomError
+
+RESERVED = ("task", "loss", "accuracy", "lr", "seconds", "epoch", "step", "phase")
 
 OptimizerMaker = Callable[[Iterator[nn.Parameter]], Optimizer]
 SchedulerMaker = Callable[[Optimizer], Any]
@@ -49,8 +51,9 @@ class Offline(LightningModule):
         task_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if "task" in distiller.terms:
-            raise StillroomError("this name is the task loss's own", where="terms.task", fix="Name the term otherwise.")
+        for name in distiller.terms:
+            if name in RESERVED or name.endswith(("_weighted", "_share")):
+                raise StillroomError("this name has a meaning in metrics.csv", where=f"terms.{name}", fix="Rename it.")
         self.distiller = distiller
         self.task = task_loss(task)
         self.task_weight = task_weight
@@ -75,7 +78,7 @@ class Offline(LightningModule):
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
         inputs, context = split(batch)
         if "labels" in context:
-            logits = logits_of(self.distiller.student(inputs))
+            logits = logits_of(call(self.distiller.student, (inputs,)))
             self.val_loss.update(self.task(logits, context["labels"]), weight=len(logits))
             self.val_accuracy.update((logits.argmax(1) == context["labels"]).float())
 

@@ -26,7 +26,7 @@ def infer(have: tuple[int, ...], want: tuple[int, ...]) -> nn.Module:
     """
     if have == want:
         return Identity()
-    if len(have) == len(want) == 4 and have[2:] == want[2:]:
+    if len(have) == len(want) == 4 and (have[0], *have[2:]) == (want[0], *want[2:]):
         return Conv1x1(have[1], want[1])
     if len(have) == len(want) in (2, 3) and have[:-1] == want[:-1]:
         return Linear(have[-1], want[-1])

@@ -2,7 +2,7 @@
 
 from stillroom.distillers.distiller import Distilled, Distiller
 from stillroom.distillers.schedule import Between, Constant, Decay, Schedule, WarmUp
-from stillroom.distillers.teacher import Teacher
+from stillroom.distillers.teacher import Teacher, call
 from stillroom.distillers.term import Term
 
-__all__ = ["Between", "Constant", "Decay", "Distilled", "Distiller", "Schedule", "Teacher", "Term", "WarmUp"]
+__all__ = ["Between", "Constant", "Decay", "Distilled", "Distiller", "Schedule", "Teacher", "Term", "WarmUp", "call"]

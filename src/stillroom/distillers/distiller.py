@@ -27,7 +27,7 @@ class Distilled(NamedTuple):
         output: what the student returned.
         losses: each term's raw loss by name, a scalar; terms of weight 0 are absent.
         loss: the weighted sum of the losses, a scalar; 0 where no term is active.
-        weights: each term's weight at this time.
+        weights: each of these terms' weight at this time.
     """
 
     output: Any
@@ -111,10 +111,7 @@ class Distiller(nn.Module):
             StillroomError: ``prepare`` is due; a module did not run; shapes differ; an argument of a loss is missing; a
                 loss is not finite (on the CPU; elsewhere see :meth:`Distilled.check`). Each names the term.
         """
-        if not self._ready:
-            raise StillroomError(
-                "the distiller is not prepared", fix="Call distiller.prepare(images) once, before making the optimizer."
-            )
+        self._expect_ready()
         if taught is None:
             taught = self.teach(*inputs)
         output, values = self._readings[STUDENT].run(inputs)
@@ -134,7 +131,12 @@ class Distiller(nn.Module):
         return distilled
 
     def teach(self, *inputs: Any) -> dict[str, Any]:
-        """What the active terms need of the teachers for these inputs, by site: to be passed as ``taught``."""
+        """What the active terms need of the teachers for these inputs, by site: to be passed as ``taught``.
+
+        Raises:
+            StillroomError: as of :meth:`forward`.
+        """
+        self._expect_ready()
         return _taught(self._readings, inputs)
 
     def prepare(self, *inputs: Any, **context: Any) -> None:
@@ -148,7 +150,8 @@ class Distiller(nn.Module):
             context: as of :meth:`forward`; a term whose context is missing is not computed.
 
         Raises:
-            StillroomError: as of :meth:`forward`; probabilities stand where a loss reads logits.
+            StillroomError: as of :meth:`forward`; a connector or a loss fails; probabilities stand where a loss reads
+                logits.
         """
         self._attach()
         with untouched(self):
@@ -161,7 +164,7 @@ class Distiller(nn.Module):
                 line.expect_logits(values)
                 line.build(values, like)
                 if line.can_compute(context):
-                    line(values, context, adapted)
+                    line.rehearse(values, context, adapted)
         self.connectors.update({line.name: line.connector for line in self._lines if line.connector is not None})
         self._ready = True
 
@@ -187,7 +190,7 @@ class Distiller(nn.Module):
         Raises:
             StillroomError: connectors are still to be inferred, so an optimizer would miss their parameters.
         """
-        if any(line.term.connector == "auto" and line.connector is None for line in self._lines):
+        if any(term.connector == "auto" and name not in self.connectors for name, term in self.terms.items()):
             raise StillroomError(
                 'connectors are still to be inferred ("auto")',
                 fix="Call distiller.prepare(images) before parameters() and the optimizer.",
@@ -211,6 +214,12 @@ class Distiller(nn.Module):
             self.teacher_connectors[name] = line.teacher_connector
         return line
 
+    def _expect_ready(self) -> None:
+        if not self._ready:
+            raise StillroomError(
+                "the distiller is not prepared", fix="Call distiller.prepare(images) once, before making the optimizer."
+            )
+
     def _attach(self) -> None:
         """Put a tap on every site, in place of those that were there."""
         self._patches.restore()
@@ -223,6 +232,7 @@ class Distiller(nn.Module):
                 try:
                     self._taps[str(site)] = site.recorder.attach(models[str(site.model)], self._patches)
                 except StillroomError as error:
+                    self._patches.restore()
                     raise error.at(where) from None
         self._readings = {}
         self.at()

@@ -103,24 +103,34 @@ class Line:
             adapted: results of connectors in this step, by connector and sites: one object runs once.
         """
         try:
-            operands = [self._operand(values, 0, self.connector, adapted)]
-            if self.teacher:
-                operands.append(self._operand(values, 1, self.teacher_connector, adapted))
-            loss: Any = self.term.loss(*operands, **self._keywords(values, context))
+            arguments = self._keywords(values, context)
+            for side, argument in enumerate(self.term.operands):
+                arguments[argument] = self._operand(values, side, adapted)
+            loss: Any = self.term.loss(**arguments)
         except StillroomError as error:
             raise error.at(f"terms.{self.name}") from None
         if not isinstance(loss, Tensor) or loss.dim() != 0:
             raise self.error("the loss must return one number", expected="a Tensor of shape ()", got=describe(loss))
         return loss
 
+    def rehearse(self, values: Values, context: Mapping[str, Any], adapted: dict[tuple[int, str], Any]) -> None:
+        """Compute the loss once, to see that it can be: whatever goes wrong, the message names the term."""
+        try:
+            self(values, context, adapted)
+        except StillroomError:
+            raise
+        except Exception as error:
+            raise self.error(
+                "the loss, or a connector before it, failed", got=f"{type(error).__name__}: {error}"
+            ) from error
+
     def error(self, problem: str, *, expected: object = None, got: object = None, fix: str = "") -> StillroomError:
         return StillroomError(problem, where=f"terms.{self.name}", expected=expected, got=got, fix=fix)
 
-    def _operand(
-        self, values: Values, side: int, connector: nn.Module | None, adapted: dict[tuple[int, str], Any]
-    ) -> Any:
-        keys = self._keys[side]
-        value = tuple([values[key] for key in keys]) if self.term.is_tuple[side] else values[keys[0]]
+    def _operand(self, values: Values, side: int, adapted: dict[tuple[int, str], Any]) -> Any:
+        connector, keys = (self.connector, self.teacher_connector)[side], self._keys[side]
+        parts = [_value(values, key) for key in keys]
+        value = tuple(parts) if self.term.is_tuple[side] else parts[0]
         if connector is None:
             return value
         use = id(connector), " ".join(keys)
@@ -129,7 +139,7 @@ class Line:
         return adapted[use]
 
     def _keywords(self, values: Values, context: Mapping[str, Any]) -> dict[str, Any]:
-        keywords = {argument: values[key] for argument, key in self._extra_keys.items()}
+        keywords = {argument: _value(values, key) for argument, key in self._extra_keys.items()}
         for name, required in self.term.context.items():
             if context.get(name) is not None:
                 keywords[name] = context[name]
@@ -157,6 +167,16 @@ class Line:
         )
 
 
+def _value(values: Values, key: str) -> Any:
+    if key not in values:  # of a teacher, since what was taught came from outside
+        raise StillroomError(
+            f"nothing was taught for {key!r}",
+            got=f"values of {', '.join(map(repr, values))}",
+            fix="Pass what distiller.teach(*inputs) returns while this term is active.",
+        )
+    return values[key]
+
+
 def given(connector: object) -> nn.Module | None:
     """The module of a connector that was given as one; None where there is none, or where it is to be inferred."""
     if isinstance(connector, tuple):
@@ -175,4 +195,6 @@ def _looks_like_probabilities(value: Any) -> bool:
     if not isinstance(value, Tensor) or value.dim() != 2 or value.shape[1] < 2 or not value.is_floating_point():
         return False
     rows = value.float()
-    return bool((rows >= 0).all() and torch.allclose(rows.sum(1), torch.ones_like(rows[:, 0]), atol=1e-3))
+    return len(rows) > 0 and bool(
+        (rows >= 0).all() and torch.allclose(rows.sum(1), torch.ones_like(rows[:, 0]), atol=1e-3)
+    )

@@ -75,5 +75,8 @@ class Reading:
                 if path:
                     patches.hook_outputs(module, lambda *_, path=path: ran.append(path))
             call(self._model, inputs)
-        fix = f"Of those that were: {did_you_mean(site.recorder.path, dict.fromkeys(ran))}"
+        if not ran or site.recorder.path in ran:  # it runs, but the hooks came too late for a graph already compiled
+            fix = "Compiled code ignores hooks made after it: compile the distiller, not the models in it."
+        else:
+            fix = f"Of those that were: {did_you_mean(site.recorder.path, dict.fromkeys(ran))}"
         return StillroomError(error.problem, where=where, fix=fix)

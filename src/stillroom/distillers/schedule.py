@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Literal, TypeVar, get_args
 
-from stillroom.errors import StillroomError
+from stillroom.errors import StillroomError, did_you_mean
 
 Unit = Literal["epoch", "step"]
+Shape = Literal["linear", "cosine"]
+Choice = TypeVar("Choice", bound=str)
 
 
 class Schedule(ABC):
@@ -31,7 +33,7 @@ class Constant(Schedule):
     """
 
     def __init__(self, weight: float) -> None:
-        self.weight = weight
+        self.weight = _finite(weight)
 
     def __call__(self, *, epoch: int, step: int) -> float:
         return self.weight
@@ -48,8 +50,8 @@ class WarmUp(Schedule):
 
     def __init__(self, weight: float, *, duration: int, unit: Unit = "epoch") -> None:
         _at_least("duration", duration, 1)
-        self.weight, self.duration = weight, duration
-        self.unit: Unit = unit
+        self.weight, self.duration = _finite(weight), duration
+        self.unit: Unit = _one_of("unit", unit, get_args(Unit))
 
     def __call__(self, *, epoch: int, step: int) -> float:
         return self.weight * min((_now(self.unit, epoch, step) + 1) / self.duration, 1.0)
@@ -74,13 +76,14 @@ class Decay(Schedule):
         *,
         end: int,
         start: int = 0,
-        shape: Literal["linear", "cosine"] = "linear",
+        shape: Shape = "linear",
         unit: Unit = "epoch",
     ) -> None:
         _at_least("start", start, 0)
         _at_least("end", end, start + 1)
-        self.weight, self.start, self.end, self.shape = weight, start, end, shape
-        self.unit: Unit = unit
+        self.weight, self.start, self.end = _finite(weight), start, end
+        self.shape: Shape = _one_of("shape", shape, get_args(Shape))
+        self.unit: Unit = _one_of("unit", unit, get_args(Unit))
 
     def __call__(self, *, epoch: int, step: int) -> float:
         passed = (_now(self.unit, epoch, step) - self.start) / (self.end - self.start)
@@ -108,7 +111,7 @@ class Between(Schedule):
         if stop is not None:
             _at_least("stop", stop, start + 1)
         self.weight, self.start, self.stop = as_schedule(weight), start, stop
-        self.unit: Unit = unit
+        self.unit: Unit = _one_of("unit", unit, get_args(Unit))
 
     def __call__(self, *, epoch: int, step: int) -> float:
         now = _now(self.unit, epoch, step)
@@ -122,15 +125,25 @@ def as_schedule(weight: float | Schedule) -> Schedule:
     Raises:
         StillroomError: the number is not finite.
     """
-    if isinstance(weight, Schedule):
-        return weight
-    if not math.isfinite(weight):
-        raise StillroomError("a weight must be a finite number", got=weight)
-    return Constant(float(weight))
+    return weight if isinstance(weight, Schedule) else Constant(weight)
 
 
 def _now(unit: Unit, epoch: int, step: int) -> int:
     return epoch if unit == "epoch" else step
+
+
+def _finite(weight: object) -> float:
+    if not isinstance(weight, int | float) or not math.isfinite(weight):
+        raise StillroomError("a weight must be a finite number", where="weight", got=repr(weight))
+    return float(weight)
+
+
+def _one_of(name: str, value: Choice, options: tuple[str, ...]) -> Choice:
+    if value not in options:
+        raise StillroomError(
+            f"there is no {name} {value!r}", expected=" or ".join(options), fix=did_you_mean(value, options)
+        )
+    return value
 
 
 def _at_least(name: str, value: int, least: int) -> None:

@@ -23,6 +23,9 @@ class Teacher(nn.Module):
         transform: what turns the student's input into the teacher's: another size or normalisation. Gets the inputs of
             the forward pass, returns one input, or a tuple of several.
         classes: for each class of the student, the index of the same class in the teacher's logits (N, C).
+
+    Raises:
+        StillroomError: no class is given, or a negative one.
     """
 
     def __init__(
@@ -33,6 +36,8 @@ class Teacher(nn.Module):
         classes: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        if classes is not None and min(classes, default=-1) < 0:
+            raise StillroomError("classes are indices of the teacher's logits", where="classes", got=list(classes))
         # A registered submodule would enter parameters(), checkpoints and train(); an ordinary attribute does not.
         object.__setattr__(self, "network", network.eval().requires_grad_(False))
         object.__setattr__(self, "_parts", tuple(network.modules()))
@@ -62,7 +67,9 @@ class Teacher(nn.Module):
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Teacher:
         super()._apply(fn, recurse)
-        self.network._apply(fn, recurse)  # pyright: ignore[reportPrivateUsage] - the way of .to(), .half(), .cuda()
+        for hidden in (self.network, self.transform):
+            if isinstance(hidden, nn.Module):
+                hidden._apply(fn, recurse)  # pyright: ignore[reportPrivateUsage] - the way of .to(), .half(), .cuda()
         return self
 
     def _transformed(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

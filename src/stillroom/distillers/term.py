@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from torch import nn
 
 from stillroom.distillers.schedule import Schedule, as_schedule
-from stillroom.errors import StillroomError
+from stillroom.errors import StillroomError, did_you_mean
 from stillroom.recorders import Recorder, Site, parse_site
 
 CONTEXT = ("labels", "index", "boxes")
@@ -39,7 +39,8 @@ class Term:
         weight: a number, or a :class:`~stillroom.distillers.Schedule`. At 0 the term is not computed.
 
     Raises:
-        StillroomError: a site is no site, a connector no connector, a weight not finite.
+        StillroomError: the loss is no module, or has no such argument; a site is no site, a connector no connector, a
+            weight not finite.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Term:
             )
         self.loss = loss
         self.student, self.teacher = _sites("student", student), _sites("teacher", teacher)
-        self.is_tuple = not isinstance(student, SiteLike | None), not isinstance(teacher, SiteLike | None)
-        self.connector = _adapter("connector", connector, len(self.student))
-        self.teacher_connector = _adapter("teacher_connector", teacher_connector, len(self.teacher))
+        self.is_tuple = _is_sequence(student), _is_sequence(teacher)
+        self.connector = _adapter("connector", connector, student)
+        self.teacher_connector = _adapter("teacher_connector", teacher_connector, teacher)
         self.extra = {name: _extra(name, site) for name, site in (extra or {}).items()}
         self.weight = as_schedule(weight)
         self.operands, self.context = _arguments(loss, self.extra)
+        if not self.needs_teacher and (teacher is not None or teacher_connector is not None):
+            raise StillroomError("the loss takes no value of a teacher", where="teacher", got=type(loss).__name__)
 
     @property
     def needs_teacher(self) -> bool:
@@ -72,11 +75,16 @@ class Term:
         return len(self.operands) == 2
 
 
+def _is_sequence(given: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(given, Sequence) and not isinstance(given, str)
+
+
 def _sites(side: str, given: Sites) -> tuple[Site, ...]:
-    if given is None:
-        given = ""
+    sites = given if _is_sequence(given) else ["" if given is None else given]
+    if not sites:
+        raise StillroomError("an empty sequence names no site", where=side, fix="Leave it out for the model's output.")
     try:
-        return tuple(parse_site(site) for site in ([given] if isinstance(given, SiteLike) else given))
+        return tuple(parse_site(site) for site in sites)
     except StillroomError as error:
         raise error.at(side) from None
 
@@ -96,25 +104,36 @@ def _extra(name: str, given: SiteLike) -> Site:
     return site
 
 
-def _adapter(side: str, given: object, sites: int) -> Literal["auto"] | nn.Module | tuple[nn.Module, ...] | None:
-    if given is None or isinstance(given, nn.Module):
-        return given
+def _adapter(side: str, given: object, sites: Sites) -> Literal["auto"] | nn.Module | tuple[nn.Module, ...] | None:
     if given == "auto":
         return "auto"
-    if isinstance(given, Sequence) and not isinstance(given, str):
-        modules = tuple(module for module in given if isinstance(module, nn.Module))  # pyright: ignore[reportUnknownVariableType]
-        if len(modules) == len(given) == sites:  # pyright: ignore[reportUnknownArgumentType]
+    if given is None or (isinstance(given, nn.Module) and not isinstance(given, nn.ModuleList)):
+        return given
+    expected = '"auto" or a module'
+    if _is_sequence(sites):
+        parts: tuple[object, ...] = tuple(given) if _is_sequence(given) or isinstance(given, nn.ModuleList) else ()
+        modules = tuple(part for part in parts if isinstance(part, nn.Module))
+        if len(modules) == len(parts) == len(sites):
             return modules
-    raise StillroomError(
-        "this is no connector", where=side, expected=f'"auto", a module, or {sites} module(s)', got=repr(given)
-    )
+        expected = f'"auto", a module for the tuple, or {len(sites)} modules for the sites'
+    raise StillroomError("this is no connector", where=side, expected=expected, got=repr(given))
 
 
-def _arguments(loss: nn.Module, extra: Mapping[str, Site]) -> tuple[tuple[str, ...], dict[str, bool]]:
+def _arguments(loss: object, extra: Mapping[str, Site]) -> tuple[tuple[str, ...], dict[str, bool]]:
     """Names of the operands (student, teacher), and the context's names with whether each is required."""
+    if not isinstance(loss, nn.Module):
+        raise StillroomError("a loss is a module", where="loss", expected="an instance of nn.Module", got=repr(loss))
+    parameters = inspect.signature(loss.forward).parameters
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if unknown := [name for name in extra if name not in parameters and not open_ended]:
+        raise StillroomError(
+            f"{type(loss).__name__} has no argument {unknown[0]!r}",
+            where=f"extra.{unknown[0]}",
+            fix=did_you_mean(unknown[0], parameters),
+        )
     operands: list[str] = []
     context: dict[str, bool] = {}
-    for name, parameter in inspect.signature(loss.forward).parameters.items():
+    for name, parameter in parameters.items():
         if name in extra or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
         if parameter.kind is parameter.KEYWORD_ONLY or name in CONTEXT or len(operands) == 2:

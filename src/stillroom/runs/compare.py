@@ -114,8 +114,9 @@ def _teacher_record(folder: Path, job: Job, teacher: Trained) -> None:
     """What the comparison shows of the teacher: its own run's results, or what was measured of it here."""
     folder.mkdir(exist_ok=True)
     if teacher.folder is not None and is_finished(teacher.folder):
-        for name in ("results.json", "metrics.csv", "config.yaml"):
+        for name in ("metrics.csv", "config.yaml"):
             (folder / name).write_bytes((teacher.folder / name).read_bytes())
+        write(replace(read_run(teacher.folder), role="teacher"), folder)  # a student of another run, here a teacher
         return
     device = next(teacher.network.parameters()).device
     facts = model_facts(teacher.network, job.data.sample(LATENCY_BATCH)["inputs"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timezone
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,37 @@ from stillroom.errors import StillroomError
 from stillroom.reports.files import read_text, write_text
 
 RUNS = Path("runs")
-STARTED = "STILLROOM_STARTED"
-
-
-def started() -> str:
-    """The time at which the command began; processes that it launches for further devices inherit it."""
-    return os.environ.setdefault(STARTED, datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S"))
+CHOSEN = "STILLROOM_RUN"
 
 
 def new_folder(name: str, out: Path | None) -> Path:
     """The folder for a new run, not made yet: ``out``, or ``runs/<name>-<time>``.
 
+    Processes that Lightning launches for further devices run the whole command again; they find the first one's choice
+    in the environment.
+
     Raises:
-        StillroomError: ``out`` exists and is not an empty folder.
+        StillroomError: ``out`` exists and is not an empty folder; several processes were launched from outside and
+            cannot agree on a name.
     """
-    folder = RUNS / f"{name}-{started()}" if out is None else Path(out)
-    if is_first_process() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not is_first_process():
+        chosen = os.environ.get(CHOSEN) if out is None else str(out)
+        if chosen is None:
+            raise StillroomError("processes launched from outside cannot agree on a folder's name", fix="Give --out.")
+        return Path(chosen)
+    folder = _unused(RUNS / f"{name}-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}") if out is None else Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StillroomError(
             "this folder exists already", where=str(folder), fix="Resume it with -r, or choose another --out."
         )
+    os.environ[CHOSEN] = str(folder)
     return folder
+
+
+def _unused(folder: Path) -> Path:
+    """The folder itself, or the first of ``<folder>-2``, ``<folder>-3`` ... that does not exist."""
+    names = (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in count(1))
+    return next(name for name in names if not name.exists())
 
 
 def is_first_process() -> bool:
