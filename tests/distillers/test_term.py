@@ -169,12 +169,7 @@ def test_one_connector_in_two_terms_runs_once_and_is_trained_once() -> None:
 
 def test_one_connector_at_two_sites_runs_at_each() -> None:
     shared = CountedConnector(5, 5)
-    terms = {
-        "a": Term(L2(), connector=shared),
-        "b": Term(L2(), student=("", ""), teacher=("", ""), connector=[shared, shared]),
-        "c": Term(L2(), student="head:output@0", connector=shared),
-    }
-    terms.pop("b")
+    terms = {"a": Term(L2(), connector=shared), "b": Term(L2(), student="head@0", connector=shared)}
     distiller = Distiller(Mlp(4), Mlp(7), terms=terms)
     distiller(vectors())
     assert shared.runs == 2

@@ -98,7 +98,7 @@ class Teacher(nn.Module):
 
 
 def call(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
-    """Run a model on the inputs; a single mapping becomes its keywords."""
-    if len(inputs) == 1 and isinstance(inputs[0], Mapping):
+    """Run a model on the inputs; a single mapping becomes its keywords, those of a teacher after its transform."""
+    if len(inputs) == 1 and isinstance(inputs[0], Mapping) and not isinstance(model, Teacher):
         return model(**cast("Mapping[str, Any]", inputs[0]))
     return model(*inputs)

@@ -13,7 +13,7 @@ from torch.fx import GraphModule
 
 from stillroom.errors import StillroomError
 from stillroom.export.parity import Runner, checked, parity, shipped
-from stillroom.export.whole import whole_file
+from stillroom.files import whole_file
 
 __all__ = ["traced", "write_exported_program"]
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from stillroom.errors import StillroomError
 from stillroom.export.exported_program import traced
 from stillroom.export.parity import parity, shipped
-from stillroom.export.whole import whole_file
+from stillroom.files import whole_file
 
 __all__ = ["write_onnx"]
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from stillroom.errors import StillroomError
 from stillroom.export.safetensors_file import save_tensors
-from stillroom.export.whole import whole_files
+from stillroom.files import whole_files
 from stillroom.models.download import sha256_of
 
 __all__ = ["ModelCard", "read_plain", "write_plain"]

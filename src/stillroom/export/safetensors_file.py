@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stillroom.errors import StillroomError
 from stillroom.export.parity import parity, shipped
-from stillroom.export.whole import whole_file
+from stillroom.files import whole_file
 from stillroom.models.weights import load_weights
 
 __all__ = ["save_tensors", "write_safetensors"]

@@ -9,8 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from stillroom.files import read_text, write_text
 from stillroom.reports import words
-from stillroom.reports.files import read_text, write_text
 from stillroom.reports.folder import Run, read_runs
 from stillroom.reports.results import ComparisonResults, Score, TeacherFacts, read
 from stillroom.reports.table import Cells, cells

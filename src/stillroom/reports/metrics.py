@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from stillroom.errors import StillroomError, did_you_mean
-from stillroom.reports.files import read_text
+from stillroom.files import read_text
 
 FILE = "metrics.csv"
 

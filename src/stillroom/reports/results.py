@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from stillroom.errors import StillroomError
+from stillroom.files import read_text, write_text
 from stillroom.reports.decode import decode
-from stillroom.reports.files import read_text, write_text
 
 FILE = "results.json"
 

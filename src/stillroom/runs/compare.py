@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from stillroom.errors import StillroomError
-from stillroom.export import model_facts
 from stillroom.reports import (
     Cost,
-    ModelFacts,
     RunResults,
     Scores,
     compare_runs,
@@ -19,7 +17,7 @@ from stillroom.reports import (
     write,
     write_report,
 )
-from stillroom.runs.conclude import LATENCY_BATCH
+from stillroom.runs.conclude import measured
 from stillroom.runs.fit import fit
 from stillroom.runs.folder import is_finished, is_first_process, new_folder, read_config, write_config
 from stillroom.runs.job import Job, Trained
@@ -119,7 +117,6 @@ def _teacher_record(folder: Path, job: Job, teacher: Trained) -> None:
         write(replace(read_run(teacher.folder), role="teacher"), folder)  # a student of another run, here a teacher
         return
     device = next(teacher.network.parameters()).device
-    facts = model_facts(teacher.network, job.data.sample(LATENCY_BATCH)["inputs"])
     scores = [None if s is None else Scores(last=s, best=s) for s in (teacher.facts.test, teacher.facts.validation)]
     write(
         RunResults(
@@ -132,14 +129,7 @@ def _teacher_record(folder: Path, job: Job, teacher: Trained) -> None:
             seconds=None,
             hardware=hardware(device),
             versions=versions(),
-            model=ModelFacts(
-                parameters=facts.parameters,
-                size_mb=facts.size_mb,
-                latency_one_ms=facts.latency_one_ms,
-                latency_batch_ms=facts.latency_batch_ms,
-                batch=facts.batch,
-                class_path=None,
-            ),
+            model=measured(teacher.network, job, class_path=None),
             test=scores[0],
             validation=scores[1],
             teacher={},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -57,6 +58,12 @@ def card_facts(job: Job) -> dict[str, Any]:
     }
 
 
+def measured(model: nn.Module, job: Job, *, class_path: str | None) -> ModelFacts:
+    """What a model weighs and how fast it answers on samples of the job's data."""
+    facts = model_facts(model, job.data.sample(LATENCY_BATCH)["inputs"])
+    return ModelFacts(**asdict(facts), class_path=class_path)
+
+
 def _results(
     job: Job, student: nn.Module, device: torch.device, trainer: Trainer, history: History, checkpoints: Checkpoints
 ) -> RunResults:
@@ -64,7 +71,6 @@ def _results(
     best = _best(student, checkpoints)
     epochs = trainer.current_epoch, (checkpoints.best_epoch or 0) + 1
     models = (student, epochs[0]), (student if best is None else best, epochs[0] if best is None else epochs[1])
-    facts = model_facts(student, job.data.sample(LATENCY_BATCH)["inputs"])
     samples = len(job.data.sources.train) * trainer.current_epoch
     return RunResults(
         name=job.name,
@@ -76,14 +82,7 @@ def _results(
         seconds=history.seconds,
         hardware=hardware(device),
         versions=versions(),
-        model=ModelFacts(
-            parameters=facts.parameters,
-            size_mb=facts.size_mb,
-            latency_one_ms=facts.latency_one_ms,
-            latency_batch_ms=facts.latency_batch_ms,
-            batch=facts.batch,
-            class_path=job.class_path,
-        ),
+        model=measured(student, job, class_path=job.class_path),
         test=None if job.data.sources.test is None else _scores(job, models, job.data.test_dataloader(), device),
         validation=_scores(job, models, job.data.val_dataloader(), device),
         teacher={} if job.teacher is None else {"teacher": job.teacher.facts},

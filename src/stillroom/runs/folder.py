@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from stillroom.errors import StillroomError
-from stillroom.reports.files import read_text, write_text
+from stillroom.files import read_text, write_text
 
 RUNS = Path("runs")
 CHOSEN = "STILLROOM_RUN"

@@ -14,33 +14,41 @@ from tensorboardX import SummaryWriter
 from torch import Tensor
 
 from stillroom.errors import StillroomError
+from stillroom.files import write_text
 from stillroom.reports import columns
-from stillroom.reports.files import write_text
 
 Row = dict[str, Any]
 
 
 class Sums:
-    """Means over steps, summed on the device without waiting for it."""
+    """Sums over steps, kept on the device without waiting for it."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.steps = 0
         self.totals: dict[str, Tensor | float] = {}
+        self.counts: dict[str, int] = {}
 
-    def add(self, values: dict[str, Tensor | float]) -> None:
-        self.count += 1
+    def add(self, values: dict[str, Tensor | float], counts: dict[str, int] | None = None, *, steps: int = 1) -> None:
+        """Add the values of one step, or sums over several with how many values each of them holds."""
+        self.steps += steps
         for name, value in values.items():
             before = self.totals.get(name)
             self.totals[name] = value if before is None else before + value
+            self.counts[name] = self.counts.get(name, 0) + (1 if counts is None else counts[name])
 
     def means(self) -> dict[str, float]:
-        return {name: float(total) / self.count for name, total in self.totals.items()}
+        """By name. A term that was not active in every step has its raw mean over those in which it was."""
+        return {
+            name: float(total) / (self.steps if name.endswith("_weighted") else self.counts[name])
+            for name, total in self.totals.items()
+        }
 
     def state(self) -> dict[str, Any]:
-        return {"count": self.count, "totals": {name: float(total) for name, total in self.totals.items()}}
+        totals = {name: float(total) for name, total in self.totals.items()}
+        return {"steps": self.steps, "totals": totals, "counts": dict(self.counts)}
 
     def load(self, state: dict[str, Any]) -> None:
-        self.count, self.totals = state["count"], dict(state["totals"])
+        self.steps, self.totals, self.counts = state["steps"], dict(state["totals"]), dict(state["counts"])
 
 
 class History(Callback):
@@ -61,6 +69,7 @@ class History(Callback):
         self.parts: list[str] = []
         self._steps, self._epoch = Sums(), Sums()
         self._before, self._began = 0.0, monotonic()
+        self._lr = 0.0
         self._events: SummaryWriter | None = None
 
     @property
@@ -73,15 +82,17 @@ class History(Callback):
         if trainer.is_global_zero:
             self._events = SummaryWriter(str(self.folder), purge_step=trainer.global_step or None)
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._lr = trainer.optimizers[0].param_groups[0]["lr"]  # schedulers move it before the step's other hooks
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         values = _values(cast("dict[str, Any]", outputs))
         self._steps.add(values)
-        self._epoch.add(values)
-        if self._steps.count == self.every:
+        if self._steps.steps == self.every:
             self._row(trainer, "step", self._steps.means())
-            self._steps = Sums()
+            self._close_steps()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = trainer.callback_metrics
@@ -89,8 +100,9 @@ class History(Callback):
             self._row(trainer, "validation", {key: float(metrics[f"val_{key}"]) for key in ("loss", "accuracy")})
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._close_steps()
         self._row(trainer, "train", self._epoch.means())
-        self._epoch, self._steps = Sums(), Sums()
+        self._epoch = Sums()
         if trainer.is_global_zero:
             self.write()
 
@@ -123,11 +135,15 @@ class History(Callback):
         writer.writerows(self.rows)
         write_text(self.folder / "metrics.csv", text.getvalue())
 
+    def _close_steps(self) -> None:
+        self._epoch.add(self._steps.totals, self._steps.counts, steps=self._steps.steps)
+        self._steps = Sums()
+
     def _row(self, trainer: Trainer, phase: str, values: dict[str, float]) -> None:
         row: Row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "phase": phase, **values}
         row["seconds"] = round(self.seconds, 3)
         if phase != "validation":
-            row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+            row["lr"] = self._lr
             self._shares(row, values)
         self.rows.append(row)
         if self._events is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stillroom.errors import StillroomError
-from stillroom.export.whole import whole_file, whole_files
+from stillroom.files import whole_file, whole_files
 
 
 def test_files_appear_together_at_the_end(tmp_path: Path) -> None:

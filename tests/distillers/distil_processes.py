@@ -1,0 +1,64 @@
+"""One step of a distiller in two processes, as DistributedDataParallel trains, and in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from distil_nets import Mlp, labels, vectors
+from torch import Tensor, distributed, multiprocessing, nn
+from torch.nn import functional as F
+
+from stillroom import Distiller, Term
+from stillroom.losses import L2, KLDivergence
+
+PROCESSES = 2
+ROWS = 6
+STEPS = 3
+
+
+def make() -> Distiller:
+    torch.manual_seed(0)
+    terms = {
+        "kl": Term(KLDivergence(tau=4.0), weight=0.9),
+        "hint": Term(L2(), student="body", teacher="body", connector="auto"),
+    }
+    distiller = Distiller(Mlp(4).double(), Mlp(7).double(), terms=terms)
+    distiller.prepare(vectors().double())
+    return distiller
+
+
+def train(distiller: Distiller, model: nn.Module, rows: slice) -> dict[str, Tensor]:
+    """Gradients of the first step, and parameters after the last."""
+    optimizer = torch.optim.SGD(distiller.parameters(), lr=0.1, momentum=0.9)
+    results: dict[str, Tensor] = {}
+    for step in range(STEPS):
+        x, y = vectors(ROWS)[rows].double() + step, labels(ROWS)[rows]
+        optimizer.zero_grad()
+        out = model(x, labels=y)
+        (F.cross_entropy(out.output, y) + out.loss).backward()
+        if step == 0:
+            results |= {f"gradient of {name}": p.grad.clone() for name, p in distiller.named_parameters()}
+        optimizer.step()
+    return results | {name: parameter.detach() for name, parameter in distiller.named_parameters()}
+
+
+def in_one() -> dict[str, Tensor]:
+    distiller = make()
+    return train(distiller, distiller, slice(None))
+
+
+def in_two(folder: Path) -> list[dict[str, Tensor]]:
+    """What each process got; each saw half of the batch."""
+    multiprocessing.spawn(_work, args=(str(folder),), nprocs=PROCESSES)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(PROCESSES)]
+
+
+def _work(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    meeting = Path(folder, "meeting").as_uri()
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=PROCESSES)
+    distiller, half = make(), ROWS // PROCESSES
+    results = train(distiller, nn.parallel.DistributedDataParallel(distiller), slice(rank * half, (rank + 1) * half))
+    torch.save(results, Path(folder, f"{rank}.pt"))
+    distributed.destroy_process_group()
