@@ -33,13 +33,13 @@ def make(**weights: object) -> Distiller:
     return distiller
 
 
-def train(distiller: Distiller, callable: nn.Module, steps: int = 4) -> list[Tensor]:
-    optimizer = torch.optim.SGD(distiller.parameters(), lr=0.1, momentum=0.9)
+def train(distiller: Distiller, model: nn.Module, steps: int = 4) -> list[Tensor]:
+    optimizer = torch.optim.SGD(distiller.parameters(), lr=0.01, momentum=0.9)
     losses: list[Tensor] = []
     for step in range(steps):
         distiller.at(step=step)
         optimizer.zero_grad()
-        out = callable(images(4) + step)
+        out = model(images(4) + 0.1 * step)
         out.loss.backward()
         optimizer.step()
         losses += [out.loss.detach(), *(loss.detach() for loss in out.losses.values())]

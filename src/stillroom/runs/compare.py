@@ -18,7 +18,7 @@ from stillroom.reports import (
     write_report,
 )
 from stillroom.runs.conclude import measured
-from stillroom.runs.fit import fit
+from stillroom.runs.fit import InterruptedRun, fit
 from stillroom.runs.folder import is_finished, is_first_process, new_folder, read_config, write_config
 from stillroom.runs.job import Job, Trained
 from stillroom.runs.machine import hardware, now, versions
@@ -87,25 +87,33 @@ def compare_jobs(
         raise StillroomError("a comparison needs seeds", where="seeds", expected="at least 1", got=0)
     if is_first_process():
         write_config(folder, {**config, "seeds": len(seeds)})
-    first: Job | None = None
-    for seed in seeds:
-        for role in ROLES:
-            inside = folder / f"{role}-{seed}"
-            if not is_finished(inside):
-                first = job(role, seed, inside)
-                fit(first, resume=inside.exists())
-    if first is None:
-        first = job("alone", seeds[0], folder / f"alone-{seeds[0]}")
+    trained = _train_missing(folder, job, seeds) or job("alone", seeds[0], folder / f"alone-{seeds[0]}")
     names = [f"{role}-{seed}" for role in ROLES for seed in seeds]
     if teacher is not None:
         names.insert(0, "teacher")
         if is_first_process():
-            _teacher_record(folder / "teacher", first, teacher)
-    results = compare_runs({name: read_run(folder / name) for name in names}, name=first.name)
+            _teacher_record(folder / "teacher", trained, teacher)
+    results = compare_runs({name: read_run(folder / name) for name in names}, name=trained.name)
     if is_first_process():
         write(results, folder)
         write_report(folder)
     return Comparison(folder, results)
+
+
+def _train_missing(folder: Path, job: Callable[[StudentRole, int, Path], Job], seeds: Sequence[int]) -> Job | None:
+    """Run the jobs that have not ended yet; returns one of them, or None where there was nothing left to do."""
+    last: Job | None = None
+    for seed in seeds:
+        for role in ROLES:
+            inside = folder / f"{role}-{seed}"
+            if is_finished(inside):
+                continue
+            last = job(role, seed, inside)
+            try:
+                fit(last, resume=inside.exists())
+            except InterruptedRun as stop:
+                raise InterruptedRun(f"go on with: stillroom compare -r {folder}", stop.signal_number) from None
+    return last
 
 
 def _teacher_record(folder: Path, job: Job, teacher: Trained) -> None:

@@ -7,7 +7,6 @@ import signal
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -32,16 +31,16 @@ DRY_SAMPLES = 8
 
 
 class InterruptedRun(Exception):  # noqa: N818 - it is no error of anybody's
-    """A signal ended the training; the folder holds what it takes to go on.
+    """A signal ended the training; its folder holds what it takes to go on.
 
     Args:
-        folder: the run folder.
+        advice: how to go on.
         signal_number: SIGINT or SIGTERM.
     """
 
-    def __init__(self, folder: Path, signal_number: int) -> None:
-        super().__init__(f"interrupted; go on with: stillroom train -r {folder}")
-        self.folder, self.signal_number = folder, signal_number
+    def __init__(self, advice: str, signal_number: int) -> None:
+        super().__init__(f"interrupted; {advice}")
+        self.signal_number = signal_number
 
 
 def fit(job: Job, *, resume: bool = False) -> Run:
@@ -99,7 +98,10 @@ def fit(job: Job, *, resume: bool = False) -> Run:
         except SystemExit:
             if interruption.signal_number is None:
                 raise
-            raise InterruptedRun(job.folder, interruption.signal_number) from None
+            advice = f"go on with: stillroom train -r {job.folder}"
+            if job.role == "teacher":
+                advice = "the same command goes on with the teacher where it stopped"
+            raise InterruptedRun(advice, interruption.signal_number) from None
     distiller.release()
     return conclude(job, algorithm, trainer, history, checkpoints)
 
