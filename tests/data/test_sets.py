@@ -1,3 +1,5 @@
+import random
+
 import pytest
 import torch
 from torch.utils.data import ConcatDataset, Subset, TensorDataset
@@ -43,6 +45,17 @@ def test_unknown_classes_are_an_error_only_when_asked_for(train):
         StillroomError, match=f"expected a training set with .*, got {type(train).__name__}. Give class"
     ):
         _ = data.class_names
+
+
+@pytest.mark.parametrize("python_too", [True, False])
+def test_draws_from_python_are_keyed_unless_told_otherwise(python_too):
+    class Drawing(TensorDataset):
+        def __getitem__(self, index):
+            return torch.tensor([random.random(), torch.rand(()).item()])
+
+    data = Sets(PAIRS, Drawing(torch.zeros(3)), python_too=python_too)
+    same = (data.sample(3)["inputs"] == data.sample(3)["inputs"]).all(0)
+    assert same.tolist() == [python_too, True]
 
 
 def test_without_a_test_set_there_is_nothing_to_test():

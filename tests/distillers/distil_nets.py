@@ -118,5 +118,3 @@ def bits(module: nn.Module) -> dict[str, Tensor]:
 def hooks(model: nn.Module) -> int:
     """How many hooks there are on a model."""
     return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
-
-

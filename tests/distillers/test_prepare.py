@@ -167,8 +167,8 @@ def test_a_connector_that_fails_names_the_term() -> None:
     [
         (
             hint(),
-            'terms.hint.connector: connector "auto" cannot adapt these shapes; expected maps of equal height and width, '
-            "or vectors or tokens of equal number, got student (4, 4, 4, 4), teacher (4, 6, 2, 2). "
+            'terms.hint.connector: connector "auto" cannot adapt these shapes; expected maps of equal height and '
+            "width, or vectors or tokens of equal number, got student (4, 4, 4, 4), teacher (4, 6, 2, 2). "
             "Choose sites of equal resolution, or give a connector of your own: any nn.Module.",
         ),
         (

@@ -46,7 +46,9 @@ def test_a_teacher_is_the_same_to_the_bit_after_training() -> None:
 
 def test_its_values_have_no_graph() -> None:
     distiller = prepared()
-    assert not any(value.requires_grad for value in distiller.teach(images()).values())
+    taught = distiller.teach(images().requires_grad_())
+    assert taught.keys() == {"teacher/", "teacher/norm"}
+    assert not any(value.requires_grad for value in taught.values())
 
 
 def test_it_cannot_be_woken_up_unnoticed() -> None:
@@ -193,9 +195,7 @@ def test_classes_that_are_none(classes: list[int]) -> None:
 
 def test_classes_that_the_teacher_does_not_have() -> None:
     distiller = Distiller(Mlp(), Teacher(Mlp(), classes=[0, 5]))
-    message = (
-        "the teacher's classes cannot be mapped; expected logits (N, C) with C > 5, got a Tensor of shape (4, 5)."
-    )
+    message = "the teacher's classes cannot be mapped; expected logits (N, C) with C > 5, got a Tensor of shape (4, 5)."
     with pytest.raises(StillroomError, match=quoted(message)):
         distiller(vectors())
 

@@ -146,9 +146,7 @@ def test_one_connector_may_take_the_whole_tuple() -> None:
 
     loss = Plain()
     student, _, _ = run(Term(loss, student=("body", ""), connector=Sum()))
-    torch.testing.assert_close(
-        loss.calls[0]["student"], student.body(vectors()).sum(1) + student(vectors()).sum(1)
-    )
+    torch.testing.assert_close(loss.calls[0]["student"], student.body(vectors()).sum(1) + student(vectors()).sum(1))
 
 
 def test_auto_infers_one_connector_for_each_pair_of_sites() -> None:

@@ -190,8 +190,7 @@ def test_a_module_that_ran_less_often(call: int) -> None:
     with kd.record(model, a=ModuleOutputs("head", call=call)) as seen:
         model(torch.randn(2, 4))
     message = (
-        "a: module 'head' was called less often than asked for; "
-        f"expected call @{call}, got 3 call(s), counted from @0."
+        f"a: module 'head' was called less often than asked for; expected call @{call}, got 3 call(s), counted from @0."
     )
     with pytest.raises(StillroomError, match=quoted(message)):
         seen["a"]

@@ -11,7 +11,7 @@ from stillroom.data.loader import Loader, progress_of
 from stillroom.data.mnist import MNIST
 from stillroom.data.module import DataModule, Sources
 from stillroom.data.order import EpochBatches
-from stillroom.data.samples import Samples
+from stillroom.data.samples import Samples, Source
 from stillroom.data.sets import Sets
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Loader",
     "Samples",
     "Sets",
+    "Source",
     "Sources",
     "draw_key",
     "drawing",

@@ -14,7 +14,7 @@ from stillroom.data.samples import Source
 class Sets(DataModule):
     """Any map-style data sets that yield (input, label), or an input alone, with the transforms that they have.
 
-    Their random draws are keyed like all others, those from ``random`` and ``numpy.random`` included.
+    Their random draws are keyed like all others.
 
     Args:
         train: the training set.
@@ -24,6 +24,8 @@ class Sets(DataModule):
         num_workers: loading processes.
         class_names: in the order of the labels; None: from the training set's ``classes``, ``targets`` or tensors,
             where it has these.
+        python_too: the sets may draw from ``random`` and ``numpy.random``; False, for sets that draw from torch alone,
+            saves about 0.1 ms per sample.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Sets(DataModule):
         batch_size: int = 64,
         num_workers: int = 0,
         class_names: list[str] | None = None,
+        python_too: bool = True,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers)
         self._sources = Sources(
@@ -42,7 +45,7 @@ class Sets(DataModule):
             validation=val,
             test=test,
             class_names=_class_names(train) if class_names is None else class_names,
-            python_too=True,
+            python_too=python_too,
         )
 
     def read(self) -> Sources:

@@ -203,9 +203,11 @@ class Distiller(nn.Module):
         if self._ready:
             self._attach()
 
-    def _line(self, name: str, term: Term) -> Line:
-        if not name or "." in name or hasattr(nn.ModuleDict, name):
+    def _line(self, name: str, term: object) -> Line:
+        if not name or "." in name or hasattr(nn.ModuleDict(), name):
             raise StillroomError("this cannot be a term's name", where="terms", got=repr(name), fix="Choose another.")
+        if not isinstance(term, Term):
+            raise StillroomError("this is no term", where=f"terms.{name}", expected="Term(loss, ...)", got=repr(term))
         line = Line(name, term, self.teachers)
         self.losses[name] = term.loss
         if line.connector is not None:
@@ -252,8 +254,7 @@ def _taught(readings: Mapping[str, Reading], inputs: tuple[Any, ...]) -> dict[st
     taught: dict[str, Any] = {}
     for name, reading in readings.items():
         if name != STUDENT and reading:
-            with torch.no_grad():
-                taught.update(reading.run(inputs)[1])
+            taught.update(reading.run(inputs)[1])
     return taught
 
 
@@ -263,7 +264,7 @@ def _named(teacher: nn.Module | Mapping[str, nn.Module] | None) -> dict[str, nn.
     if isinstance(teacher, nn.Module):
         return {"teacher": teacher}
     for name in teacher:
-        if name == STUDENT or not name or set(name) & set("./@:[]") or hasattr(nn.ModuleDict, name):
+        if name == STUDENT or not name or set(name) & set("./@:[]") or hasattr(nn.ModuleDict(), name):
             raise StillroomError("this cannot be a teacher's name", where="teacher", got=repr(name))
     return dict(teacher)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from numbers import Real
 from typing import Literal, TypeVar, get_args
 
 from stillroom.errors import StillroomError, did_you_mean
@@ -133,7 +134,7 @@ def _now(unit: Unit, epoch: int, step: int) -> int:
 
 
 def _finite(weight: object) -> float:
-    if not isinstance(weight, int | float) or not math.isfinite(weight):
+    if not isinstance(weight, Real) or not math.isfinite(weight):
         raise StillroomError("a weight must be a finite number", where="weight", got=repr(weight))
     return float(weight)
 
