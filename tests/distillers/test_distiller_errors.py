@@ -113,6 +113,14 @@ def test_a_module_that_did_not_run_names_the_nearest_that_did() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_the_search_for_the_nearest_moves_no_statistics() -> None:
+    student = Net(4)
+    distiller = Distiller(student, Net(6), terms={"hint": Term(L2(), student="unused", teacher="conv")})
+    with pytest.raises(StillroomError, match="Of those that were"):
+        distiller(images())
+    assert student.norm.num_batches_tracked == 1
+
+
 def test_a_teachers_module_that_did_not_run() -> None:
     teacher = Net(6)
     teacher.heads = nn.Linear(2, 2)
@@ -147,8 +155,11 @@ def test_a_call_of_the_model_that_there_was_not() -> None:
 
 def test_a_failing_model_leaves_no_value_behind() -> None:
     distiller = prepared()
-    with pytest.raises(RuntimeError, match="expected input"):
-        distiller(torch.randn(4, 2, 4, 4))
+    head, distiller.student.head = distiller.student.head, nn.Linear(9, 5)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        distiller(images())
+    distiller.student.head = head
+    distiller.student(images())
     assert all(tap.calls == [] for tap in distiller._taps.values())
     distiller(images())
 

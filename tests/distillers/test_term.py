@@ -39,6 +39,11 @@ class Optional(Spy):
         return self.note(boxes=boxes, index=index)
 
 
+class Third(Spy):
+    def forward(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+        return self.note(mask=mask)
+
+
 class Open(Spy):
     def forward(self, student: Tensor, teacher: Tensor, **more: object) -> Tensor:
         return self.note(**more)
@@ -110,6 +115,12 @@ def test_optional_context_keeps_its_default_where_it_is_not_given() -> None:
     loss = Optional()
     run(Term(loss), labels=labels())
     assert loss.calls == [{"boxes": "none", "index": "all"}]
+
+
+def test_a_third_argument_is_context_whatever_its_name() -> None:
+    loss = Third()
+    run(Term(loss), mask=7)
+    assert loss.calls == [{"mask": 7}]
 
 
 def test_extra_values_of_both_models() -> None:

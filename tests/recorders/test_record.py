@@ -87,6 +87,15 @@ def test_one_call_of_several() -> None:
     torch.testing.assert_close(seen["last"], output)
 
 
+def test_a_module_with_two_names_has_two_sites() -> None:
+    model, x = Net().eval(), images()
+    model.alias = model.conv
+    with kd.record(model, a="alias", b="conv") as seen:
+        model(x)
+    torch.testing.assert_close(seen["a"], model.conv(x))
+    torch.testing.assert_close(seen["b"], model.conv(x))
+
+
 def test_calls_of_many_forward_passes_are_counted_on() -> None:
     model, x = Net().eval(), images()
     with kd.record(model, second="conv@1") as seen:

@@ -89,8 +89,6 @@ class Decay(Schedule):
     def __call__(self, *, epoch: int, step: int) -> float:
         passed = (_now(self.unit, epoch, step) - self.start) / (self.end - self.start)
         passed = min(max(passed, 0.0), 1.0)
-        if passed == 1.0:
-            return 0.0
         left = 1 - passed if self.shape == "linear" else (1 + math.cos(math.pi * passed)) / 2
         return self.weight * left
 
