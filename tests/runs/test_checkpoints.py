@@ -6,7 +6,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from stillroom.data import Sets
 from stillroom.errors import StillroomError
-from stillroom.runs.checkpoints import Checkpoints, read_checkpoint
+from stillroom.runs.checkpoints import Checkpoints, _seal, read_checkpoint
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning"),
@@ -102,6 +102,10 @@ def test_max_steps_is_refused(tmp_path):
         fit(Checkpoints(tmp_path), Scored([0.0]), epochs=1, max_steps=3)
 
 
+def test_a_fast_trial_is_not_refused(tmp_path):
+    fit(Checkpoints(tmp_path), Scored([0.5]), epochs=1, fast_dev_run=1)
+
+
 def test_every_n_epochs_is_at_least_one(tmp_path):
     with pytest.raises(StillroomError, match="every_n_epochs is out of range; expected 1 or more, or none, got 0"):
         Checkpoints(tmp_path, every_n_epochs=0)
@@ -147,3 +151,10 @@ def test_an_absent_file_and_one_of_another_program_are_refused(tmp_path):
     torch.save({"a": torch.ones(2)}, tmp_path / "other.ckpt")
     with pytest.raises(StillroomError, match="not one of stillroom's"):
         read_checkpoint(tmp_path / "other.ckpt")
+
+
+def test_a_file_with_other_objects_is_refused(tmp_path):
+    torch.save({"module": torch.nn.Linear(1, 1)}, tmp_path / "objects.ckpt")
+    _seal(tmp_path / "objects.ckpt")
+    with pytest.raises(StillroomError, match=r"objects\.ckpt: the checkpoint holds more than tensors and plain values"):
+        read_checkpoint(tmp_path / "objects.ckpt")

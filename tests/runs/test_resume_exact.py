@@ -119,7 +119,7 @@ def in_process(folder, place, act=die, **options):
     context.set_forkserver_preload(["stillroom.runs.checkpoints", "stillroom.data", __name__])
     process = context.Process(target=train_until, args=(folder, place, act), kwargs=options)
     process.start()
-    process.join(60)
+    process.join(300)
     return process.exitcode
 
 
@@ -155,7 +155,7 @@ KILLS = [
     ("on_before_optimizer_step", 1, 1),
     ("on_train_batch_end", 1, 4),
     ("sealing", 0),
-    ("on_validation_batch_start", 1, 4),
+    ("on_validation_end", 1, 4),  # not at its start: torch's workers outlive a parent that dies while they start
     ("on_train_epoch_end", 1, 4),
     ("on_train_batch_start", 2, 0),
     ("on_train_batch_end", 2, 3),

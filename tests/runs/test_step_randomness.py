@@ -26,7 +26,7 @@ def test_each_step_and_each_process_draws_something_else():
 
 def test_the_generator_of_the_device_is_seeded_too(monkeypatch):
     seeds = []
-    monkeypatch.setattr(torch, "get_device_module", lambda device: SimpleNamespace(manual_seed=seeds.append))
+    monkeypatch.setattr(torch, "get_device_module", lambda _: SimpleNamespace(manual_seed=seeds.append))
     trainer = SimpleNamespace(current_epoch=3, global_rank=0)
     for batch in (0, 1):
         StepRandomness(7).on_train_batch_start(trainer, SimpleNamespace(device=torch.device("cuda", 1)), None, batch)

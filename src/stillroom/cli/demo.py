@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from stillroom.cli.compare import show
+from stillroom.cli.compare import SEEDS, show
 from stillroom.cli.words import add_out, add_overrides
 
-RECIPE, SEEDS = "digits", 3
+RECIPE = "digits"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -46,13 +46,14 @@ def main(words: Sequence[str] | None = None) -> int:
         name, rest = _command(given)
         command = cast("Command", import_module(f"stillroom.cli.{name}"))
         kind = RecipeParser if name in WITH_RECIPE else ArgumentParser
-        parser = kind(prog=f"stillroom {name}", description=COMMANDS[name].capitalize() + ".")
+        parser = kind(prog=f"stillroom {name}", description=COMMANDS[name].capitalize() + ".", allow_abbrev=False)
         command.add_arguments(parser)
         command.run(_parsed(parser, rest))
     except StillroomError as error:
         print(f"stillroom: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        print("stillroom: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
         return _interrupted(error)

@@ -19,14 +19,16 @@ def run(arguments: Namespace) -> None:
 
     from stillroom.reports import table
     from stillroom.runs import read_recipe, resume, train
+    from stillroom.runs.folder import is_first_process
 
     one_of(arguments)
     if arguments.resume is not None:
         done = resume(arguments.resume, arguments.override)
     else:
         done = train(read_recipe(arguments.config, arguments.override, teacher=arguments.teacher), out=arguments.out)
-    rich.print(table(done.folder))
-    print(f"Run folder: {done.folder}\nReport: {done.folder / 'report.html'}")
+    if is_first_process():  # of those that train together
+        rich.print(table(done.folder))
+        print(f"Run folder: {done.folder}\nReport: {done.folder / 'report.html'}")
 
 
 def one_of(arguments: Namespace) -> None:

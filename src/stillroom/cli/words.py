@@ -24,6 +24,9 @@ def with_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
             taking = True
         elif word in ("-o", "--override"):
             taking = True
+        elif word.startswith("-o"):
+            overrides.append(word.removeprefix("-o").removeprefix("="))
+            taking = True
         elif taking and "=" in word and not word.startswith("-"):
             overrides.append(word)
         else:

@@ -7,7 +7,7 @@ import inspect
 import re
 import sys
 from argparse import ArgumentError
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +25,7 @@ class Spec:
         where: the recipe key that it came from.
         class_path: dotted path of a class, or of a function that makes the object.
         init_args: every argument with its value, defaults included; those that YAML cannot hold are left out.
+        dict_kwargs: arguments that went into an untyped ``**kwargs``.
         target: the class or function.
         arguments: what ``target`` is called with by keyword.
     """
@@ -32,6 +33,7 @@ class Spec:
     where: str
     class_path: str
     init_args: dict[str, Any]
+    dict_kwargs: dict[str, Any]
     target: Callable[..., Any]
     arguments: dict[str, Any]
 
@@ -45,14 +47,15 @@ class Spec:
             return self.target(*positional, **self.arguments)
         except StillroomError as error:
             raise error.at(self.where) from None
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise StillroomError(
                 f"{self.class_path} refused its arguments: {_one_line(str(error))}", where=self.where
             ) from error
 
     def plain(self) -> dict[str, Any]:
         """As it is written into a recipe."""
-        return {"class_path": self.class_path, "init_args": self.init_args}
+        parts = {"class_path": self.class_path, "init_args": self.init_args}
+        return parts | {"dict_kwargs": self.dict_kwargs} if self.dict_kwargs else parts
 
 
 def spec(where: str, given: object, *, home: str, skip: Sequence[str] = ()) -> Spec:
@@ -68,29 +71,61 @@ def spec(where: str, given: object, *, home: str, skip: Sequence[str] = ()) -> S
     Raises:
         StillroomError: no such class, an unknown or missing argument, or a value of the wrong type; names the key.
     """
-    parts: dict[str, Any] = {"class_path": given} if isinstance(given, str) else _mapping(where, given)
-    for key in parts:
-        if key not in PARTS:
-            raise StillroomError(f"unknown key {key!r}", where=where, fix=did_you_mean(key, PARTS))
+    parts: dict[str, Any] = {"class_path": given} if isinstance(given, str) else mapping(where, given)
+    expect_known(where, parts, PARTS)
     class_path = qualified(where, parts.get("class_path"), home)
     target = _imported(where, class_path)
-    init_args = _mapping(f"{where}.init_args", parts.get("init_args"))
-    extra = _mapping(f"{where}.dict_kwargs", parts.get("dict_kwargs"))
+    init_args = mapping(f"{where}.init_args", parts.get("init_args"))
+    extra = mapping(f"{where}.dict_kwargs", parts.get("dict_kwargs"))
     values, complete = _typed(where, target, init_args, skip)
-    return Spec(where, class_path, {**complete, **extra}, target, {**values, **extra})
+    return Spec(where, class_path, complete, extra, target, {**values, **extra})
 
 
-def accepts(class_path: str, argument: str) -> bool:
-    """Whether the class or function has an argument of this name."""
-    return argument in _parser(_imported("class_path", class_path), ())[1]
+def accepts(where: str, class_path: str, argument: str) -> bool:
+    """Whether the class or function has an argument of this name.
+
+    Raises:
+        StillroomError: there is no such class.
+    """
+    return argument in _parser(_imported(where, class_path), ())[1]
 
 
-def _mapping(where: str, given: object) -> dict[str, Any]:
+def mapping(where: str, given: object) -> dict[str, Any]:
+    """A copy of the section at this key; an empty one where there is none.
+
+    Raises:
+        StillroomError: it is no mapping.
+    """
     if given is None:
         return {}
     if not isinstance(given, Mapping):
         raise StillroomError("this must be a mapping", where=where, got=repr(given))
     return dict(cast("Mapping[str, Any]", given))
+
+
+def number(where: str, given: Any) -> float:
+    """The number at this key; also one that YAML reads as text, such as 1e-3.
+
+    Raises:
+        StillroomError: it is none.
+    """
+    try:
+        if isinstance(given, bool):
+            raise TypeError
+        return float(given)
+    except (TypeError, ValueError):
+        raise StillroomError("this must be a number", where=where, got=repr(given)) from None
+
+
+def expect_known(where: str, section: Iterable[object], keys: Sequence[str]) -> None:
+    """Refuse a key that means nothing.
+
+    Raises:
+        StillroomError: gives the nearest of those that do.
+    """
+    for key in section:
+        if key not in keys:
+            raise StillroomError(f"unknown key {key!r}", where=where, fix=did_you_mean(str(key), keys))
 
 
 def qualified(where: str, name: object, home: str) -> str:
@@ -118,6 +153,8 @@ def qualified(where: str, name: object, home: str) -> str:
 
 def _imported(where: str, class_path: str) -> Callable[..., Any]:
     """The object at a dotted path; the working directory counts, so that a user's own module is found."""
+    if not all(part.isidentifier() for part in class_path.split(".")):
+        raise StillroomError("this is no class path", where=where, expected="package.module.Name", got=repr(class_path))
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
@@ -135,6 +172,10 @@ def _imported(where: str, class_path: str) -> Callable[..., Any]:
     if not callable(target):
         public = [other for other, value in vars(module).items() if callable(value) and not other.startswith("_")]
         raise StillroomError(f"{module_name} has no {name!r}", where=where, fix=did_you_mean(name, public))
+    try:
+        inspect.signature(target)
+    except ValueError:
+        raise StillroomError(f"{class_path} has no signature to check arguments against", where=where) from None
     return target
 
 

@@ -72,7 +72,8 @@ class Checkpoints(Checkpoint):
         self._elapsed_before = state_dict["elapsed"]
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and trainer.max_steps != -1:
+        trial = getattr(trainer, "fast_dev_run", False)  # which sets max_steps by itself, and is never resumed
+        if stage == "fit" and trainer.max_steps != -1 and not trial:
             # Lightning counts an epoch twice when it resumes such a training from the end of an epoch.
             raise StillroomError(
                 "a training with max_steps cannot be resumed exactly",
@@ -105,7 +106,7 @@ class Checkpoints(Checkpoint):
         if not trainer.is_last_batch:
             return  # stopped in the middle: the file written then is the one to go on from
         epoch = trainer.current_epoch
-        copies = ["best.ckpt"] if self._is_best(trainer) else []
+        copies = ["best.ckpt"] if self._improved(trainer) else []
         if self.every_n_epochs is not None and (epoch + 1) % self.every_n_epochs == 0:
             copies.append(f"epoch-{epoch + 1}.ckpt")
         self._save(trainer, *copies)
@@ -113,7 +114,8 @@ class Checkpoints(Checkpoint):
     def _due(self, trainer: Trainer) -> bool:
         return trainer.received_sigterm or trainer.should_stop or monotonic() - self._saved >= self.seconds
 
-    def _is_best(self, trainer: Trainer) -> bool:
+    def _improved(self, trainer: Trainer) -> bool:
+        """Notes the epoch as the best one if it is."""
         value = float(trainer.callback_metrics.get(self.monitor or "", math.nan))
         best = value > (-math.inf if self.best_value is None else self.best_value)
         if best:

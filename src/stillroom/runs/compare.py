@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from stillroom.errors import StillroomError
+from stillroom.files import read_text, write_text
 from stillroom.reports import (
     Cost,
     RunResults,
@@ -17,15 +18,16 @@ from stillroom.reports import (
     write,
     write_report,
 )
+from stillroom.runs.check import check
 from stillroom.runs.conclude import measured
-from stillroom.runs.fit import InterruptedRun, fit
-from stillroom.runs.folder import is_finished, is_first_process, new_folder, read_config, write_config
+from stillroom.runs.fit import InterruptedRun, advice, fit, prepared
+from stillroom.runs.folder import is_finished, is_first_process, last_checkpoint, new_folder, write_config
 from stillroom.runs.job import Job, Trained
 from stillroom.runs.machine import hardware, now, versions
 from stillroom.runs.recipe import Recipe, checked
 from stillroom.runs.run import Comparison
 from stillroom.runs.teachers import trained_teacher
-from stillroom.runs.train import make_data, make_job, train_teacher
+from stillroom.runs.train import make_data, make_job, stopped, train_teacher
 
 StudentRole = Literal["alone", "distilled"]
 ROLES: Sequence[StudentRole] = ("alone", "distilled")
@@ -50,9 +52,9 @@ def resume_comparison(folder: str | Path) -> Comparison:
     """Go on with a stopped comparison: runs that have ended are kept, the one that was stopped is resumed.
 
     Raises:
-        StillroomError: this is no comparison's folder.
+        StillroomError: this is no comparison's folder, or it has ended already.
     """
-    config = read_config(Path(folder))
+    config = stopped(Path(folder))
     if "seeds" not in config:
         raise StillroomError("this is no comparison", where=str(folder), fix="Resume a run with: stillroom train -r.")
     seeds = config.pop("seeds")
@@ -62,14 +64,16 @@ def resume_comparison(folder: str | Path) -> Comparison:
 def _recipe_in(folder: Path, recipe: Recipe, seeds: int) -> Comparison:
     if not recipe.terms:
         raise StillroomError("there is nothing to compare: the recipe has no terms", where="terms")
+    expect_seeds(seeds)
     data = make_data(recipe)
+    check(make_job(recipe, data, folder, "distilled"))  # rather now than after hours of training the teacher
     teacher = trained_teacher(recipe, data, train=train_teacher)
 
     def job(role: StudentRole, seed: int, inside: Path) -> Job:
         seeded = recipe.with_seed(seed)
         if role == "alone":
             seeded = replace(seeded, teacher=None, terms={}, task_weight=seeded.task_weight or 1.0)
-        return make_job(seeded, data, inside, teacher=None if role == "alone" else teacher, role=role)
+        return replace(make_job(seeded, data, inside, role), teacher=None if role == "alone" else teacher)
 
     return compare_jobs(folder, job, teacher, range(recipe.seed, recipe.seed + seeds), config=recipe.plain())
 
@@ -83,37 +87,42 @@ def compare_jobs(
     config: dict[str, object],
 ) -> Comparison:
     """Run every job that has not ended yet, then write the comparison's results and report."""
-    if not seeds:
-        raise StillroomError("a comparison needs seeds", where="seeds", expected="at least 1", got=0)
+    for role in ROLES:
+        first = job(role, seeds[0], folder / f"{role}-{seeds[0]}")
+        prepared(first).release()  # rather now than after the first training
+    names = [f"{role}-{seed}" for role in ROLES for seed in seeds]
     if is_first_process():
         write_config(folder, {**config, "seeds": len(seeds)})
-    trained = _train_missing(folder, job, seeds) or job("alone", seeds[0], folder / f"alone-{seeds[0]}")
-    names = [f"{role}-{seed}" for role in ROLES for seed in seeds]
     if teacher is not None:
         names.insert(0, "teacher")
         if is_first_process():
-            _teacher_record(folder / "teacher", trained, teacher)
-    results = compare_runs({name: read_run(folder / name) for name in names}, name=trained.name)
+            _teacher_record(folder / "teacher", first, teacher)
+    for seed in seeds:
+        for role in ROLES:
+            if not is_finished(folder / f"{role}-{seed}"):
+                _fit(folder, job(role, seed, folder / f"{role}-{seed}"))
+    results = compare_runs({name: read_run(folder / name) for name in names}, name=first.name)
     if is_first_process():
         write(results, folder)
         write_report(folder)
     return Comparison(folder, results)
 
 
-def _train_missing(folder: Path, job: Callable[[StudentRole, int, Path], Job], seeds: Sequence[int]) -> Job | None:
-    """Run the jobs that have not ended yet; returns one of them, or None where there was nothing left to do."""
-    last: Job | None = None
-    for seed in seeds:
-        for role in ROLES:
-            inside = folder / f"{role}-{seed}"
-            if is_finished(inside):
-                continue
-            last = job(role, seed, inside)
-            try:
-                fit(last, resume=inside.exists())
-            except InterruptedRun as stop:
-                raise InterruptedRun(f"go on with: stillroom compare -r {folder}", stop.signal_number) from None
-    return last
+def _fit(folder: Path, job: Job) -> None:
+    try:
+        fit(job, checkpoint=last_checkpoint(job.folder))
+    except InterruptedRun as stop:
+        raise InterruptedRun(advice(job, "compare", folder), stop.signal_number) from None
+
+
+def expect_seeds(count: int) -> None:
+    """Refuse a comparison without runs.
+
+    Raises:
+        StillroomError: the count is below 1.
+    """
+    if count < 1:
+        raise StillroomError("a comparison needs seeds", where="seeds", expected="at least 1", got=count)
 
 
 def _teacher_record(folder: Path, job: Job, teacher: Trained) -> None:
@@ -121,7 +130,7 @@ def _teacher_record(folder: Path, job: Job, teacher: Trained) -> None:
     folder.mkdir(exist_ok=True)
     if teacher.folder is not None and is_finished(teacher.folder):
         for name in ("metrics.csv", "config.yaml"):
-            (folder / name).write_bytes((teacher.folder / name).read_bytes())
+            write_text(folder / name, read_text(teacher.folder / name))
         write(replace(read_run(teacher.folder), role="teacher"), folder)  # a student of another run, here a teacher
         return
     device = next(teacher.network.parameters()).device
@@ -137,7 +146,7 @@ def _teacher_record(folder: Path, job: Job, teacher: Trained) -> None:
             seconds=None,
             hardware=hardware(device),
             versions=versions(),
-            model=measured(teacher.network, job, class_path=None),
+            model=measured(teacher.network, job.data, class_path=None),
             test=scores[0],
             validation=scores[1],
             teacher={},

@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 from torch import nn
 
 from stillroom.algorithms import Offline, task_loss
-from stillroom.data import Loader
+from stillroom.data import DataModule, Loader
 from stillroom.export import model_facts, write_plain
 from stillroom.models import load_weights
 from stillroom.reports import Cost, ModelFacts, RunResults, Score, Scores, read_run, write, write_report
@@ -31,6 +31,7 @@ def conclude(job: Job, algorithm: Offline, trainer: Trainer, history: History, c
     In a training on several devices the first process does this while the others wait.
     """
     student, device = algorithm.distiller.student.eval(), trainer.strategy.root_device
+    job.data.trainer = None  # with it, the loaders would give each process its share alone
     if trainer.is_global_zero:
         results = _results(job, student, device, trainer, history, checkpoints)
         write_plain(
@@ -51,6 +52,7 @@ def card_facts(job: Job) -> dict[str, Any]:
     return {
         "name": job.name,
         "role": job.role,
+        "dict_kwargs": dict(job.dict_kwargs),
         "epoch": job.settings.max_epochs,
         "data": None if job.data_plain is None else dict(job.data_plain),
         "class_names": job.data.class_names if job.data.sources.class_names is not None else None,
@@ -58,9 +60,9 @@ def card_facts(job: Job) -> dict[str, Any]:
     }
 
 
-def measured(model: nn.Module, job: Job, *, class_path: str | None) -> ModelFacts:
-    """What a model weighs and how fast it answers on samples of the job's data."""
-    facts = model_facts(model, job.data.sample(LATENCY_BATCH)["inputs"])
+def measured(model: nn.Module, data: DataModule, *, class_path: str | None) -> ModelFacts:
+    """What a model weighs and how fast it answers on samples of the data."""
+    facts = model_facts(model, data.sample(LATENCY_BATCH)["inputs"])
     return ModelFacts(**asdict(facts), class_path=class_path)
 
 
@@ -71,7 +73,8 @@ def _results(
     best = _best(student, checkpoints)
     epochs = trainer.current_epoch, (checkpoints.best_epoch or 0) + 1
     models = (student, epochs[0]), (student if best is None else best, epochs[0] if best is None else epochs[1])
-    samples = len(job.data.sources.train) * trainer.current_epoch
+    most = int(trainer.num_training_batches) * job.data.batch_size * trainer.world_size  # the trainer may limit them
+    samples = min(len(job.data.sources.train), most) * trainer.current_epoch
     return RunResults(
         name=job.name,
         role=job.role,
@@ -82,7 +85,7 @@ def _results(
         seconds=history.seconds,
         hardware=hardware(device),
         versions=versions(),
-        model=measured(student, job, class_path=job.class_path),
+        model=measured(student, job.data, class_path=job.class_path),
         test=None if job.data.sources.test is None else _scores(job, models, job.data.test_dataloader(), device),
         validation=_scores(job, models, job.data.val_dataloader(), device),
         teacher={} if job.teacher is None else {"teacher": job.teacher.facts},

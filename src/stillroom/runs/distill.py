@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from stillroom.distillers import Term
 from stillroom.errors import StillroomError
 from stillroom.losses import KLDivergence
 from stillroom.runs.build import spec
-from stillroom.runs.compare import StudentRole, compare_jobs
+from stillroom.runs.compare import StudentRole, compare_jobs, expect_seeds
 from stillroom.runs.fit import fit
-from stillroom.runs.folder import new_folder
+from stillroom.runs.folder import last_checkpoint, new_folder
 from stillroom.runs.job import Job, Trained
 from stillroom.runs.run import Comparison, Run
 from stillroom.runs.settings import TrainerSettings
@@ -73,12 +74,12 @@ def distill(
         StillroomError: something does not fit together, the teacher is no better than chance, or ``out`` exists.
         InterruptedRun: SIGINT or SIGTERM ended the training.
     """
-    folder = Path(out) if resume and out is not None else new_folder(NAME, None if out is None else Path(out))
+    folder = _folder(out, resume=resume)
     data = Sets(train, val, test, batch_size=batch_size)
-    trained = assessed(teacher, data, task=task)
-    torch.manual_seed(seed)
     options = _Options(terms, task, task_weight, optimizer, _settings(epochs, trainer), data)
-    return fit(options.job("distilled", student, seed, folder, trained), resume=resume)
+    trained = assessed(teacher, data, task=task)
+    job = options.job("distilled", student, seed, folder, trained)
+    return fit(job, checkpoint=last_checkpoint(folder) if resume else None)
 
 
 def compare(
@@ -114,21 +115,21 @@ def compare(
     Raises:
         StillroomError: as of :func:`distill`, or ``make_student`` returns the same object twice.
     """
-    folder = Path(out) if resume and out is not None else new_folder(NAME, None if out is None else Path(out))
+    folder = _folder(out, resume=resume)
+    expect_seeds(seeds)
+    if make_student() is make_student():
+        raise StillroomError(
+            "make_student returned the same object twice", where="make_student", fix="Build a new one in each call."
+        )
     data = Sets(train, val, test, batch_size=batch_size)
-    trained = assessed(teacher, data, task=task)
     options = _Options(terms, task, task_weight, optimizer, _settings(epochs, trainer), data)
-    made: list[nn.Module] = []
+    trained = assessed(teacher, data, task=task)
 
     def job(role: StudentRole, run_seed: int, inside: Path) -> Job:
         torch.manual_seed(run_seed)
-        student = make_student()
-        if any(student is other for other in made):
-            raise StillroomError(
-                "make_student returned the same object twice", where="make_student", fix="Build a new one in each call."
-            )
-        made.append(student)
-        return options.job(role, student, run_seed, inside, trained if role == "distilled" else None)
+        made = options.job(role, make_student(), run_seed, inside, trained if role == "distilled" else None)
+        # What connectors and losses learn in one run must not reach the next.
+        return replace(made, terms=copy.deepcopy(made.terms), task=copy.deepcopy(made.task))
 
     return compare_jobs(folder, job, trained, range(seed, seed + seeds), config=options.config(None))
 
@@ -176,6 +177,14 @@ class _Options:
             "terms": {name: repr(term.loss) for name, term in self.terms.items()},
             "trainer": asdict(self.settings),
         }
+
+
+def _folder(out: str | Path | None, *, resume: bool) -> Path:
+    if not resume:
+        return new_folder(NAME, None if out is None else Path(out))
+    if out is None:
+        raise StillroomError("resume=True needs the folder to go on in", where="out", got=None, fix="Give out.")
+    return Path(out)
 
 
 def _settings(epochs: int, trainer: Mapping[str, Any] | None) -> TrainerSettings:

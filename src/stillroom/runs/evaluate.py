@@ -42,7 +42,7 @@ def evaluate(
         device: where the batches go.
 
     Returns:
-        None where there are no labels.
+        None where there are no labels, or no samples.
 
     Raises:
         StillroomError: a label lies outside of the model's classes.
@@ -69,6 +69,8 @@ def evaluate(
     finally:
         for module, training in modes:
             module.training = training
+    if not labels:
+        return None
     everything = torch.cat(labels)
     count = len(everything)
     return Evaluation(right / count, loss / count, count, float(torch.bincount(everything).max()) / count)

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
-from torch import Tensor, nn
 
-from stillroom.algorithms import Offline, logits_of, split
-from stillroom.data import DataModule
+from stillroom.algorithms import Offline
 from stillroom.distillers import Distiller
 from stillroom.errors import StillroomError
+from stillroom.runs.check import check, dry_batch
 from stillroom.runs.checkpoints import Checkpoints, read_checkpoint
 from stillroom.runs.conclude import conclude
-from stillroom.runs.folder import is_first_process, last_checkpoint, write_config
+from stillroom.runs.folder import is_first_process, write_config
 from stillroom.runs.history import History
 from stillroom.runs.job import Job
 from stillroom.runs.progress import ProgressBar
 from stillroom.runs.randomness import StepRandomness
 from stillroom.runs.run import Run
-
-DRY_SAMPLES = 8
 
 
 class InterruptedRun(Exception):  # noqa: N818 - it is no error of anybody's
@@ -43,12 +43,12 @@ class InterruptedRun(Exception):  # noqa: N818 - it is no error of anybody's
         self.signal_number = signal_number
 
 
-def fit(job: Job, *, resume: bool = False) -> Run:
+def fit(job: Job, *, checkpoint: Path | None = None) -> Run:
     """Train, evaluate, and leave a finished run folder behind.
 
     Args:
         job: what to train; its folder must not hold another run.
-        resume: go on from the folder's last checkpoint, or from the start where none was written yet.
+        checkpoint: where to go on from; None: from the start.
 
     Returns:
         The run, with the student's hooks taken off.
@@ -57,53 +57,76 @@ def fit(job: Job, *, resume: bool = False) -> Run:
         StillroomError: something does not fit together; found before training wherever that is possible.
         InterruptedRun: SIGINT or SIGTERM ended it.
     """
-    console = Console(stderr=True)
-    job.data.seed = job.seed
-    job.data.prepare_data()
-    batch = job.data.sample(DRY_SAMPLES)
-    distiller = Distiller(job.student, None if job.teacher is None else job.teacher.network, terms=dict(job.terms))
-    inputs, context = split(batch)
-    distiller.cpu().prepare(inputs, **context)
-    if "labels" in context and job.task_weight != 0:
-        _same_classes(job.student, inputs, job.data)
-    checkpoint = last_checkpoint(job.folder) if resume else None
     if checkpoint is not None:
         read_checkpoint(checkpoint)
-    if is_first_process():
-        write_config(job.folder, dict(job.config))
+    distiller, labelled = prepared(job), "labels" in dry_batch(job)[1]
     history = History(job.folder, every=job.settings.log_every)
     checkpoints = Checkpoints(
         job.folder,
         seconds=job.settings.checkpoint_seconds,
-        monitor="val_accuracy" if "labels" in context else None,
+        monitor="val_accuracy" if labelled else None,
         every_n_epochs=job.settings.checkpoint_every,
     )
     interruption = _Interruption()
-    callbacks: list[Callback] = [StepRandomness(job.seed), history, interruption, checkpoints]
-    if job.settings.progress:
-        label = job.folder.name if job.role != "teacher" else f"teacher {job.name}"
-        callbacks.insert(2, ProgressBar(label, console))
-    algorithm = Offline(
-        distiller,
-        optimizer=job.optimizer,
-        scheduler=job.scheduler,
-        scheduler_interval=job.scheduler_interval,
-        task=job.task,
-        task_weight=job.task_weight,
-    )
-    with _quiet():
-        trainer = _trainer(job, distiller, callbacks)
-        try:
-            trainer.fit(algorithm, datamodule=job.data, ckpt_path=checkpoint, weights_only=True)
-        except SystemExit:
-            if interruption.signal_number is None:
-                raise
-            advice = f"go on with: stillroom train -r {job.folder}"
-            if job.role == "teacher":
-                advice = "the same command goes on with the teacher where it stopped"
-            raise InterruptedRun(advice, interruption.signal_number) from None
-    distiller.release()
+    try:
+        algorithm = Offline(
+            distiller,
+            optimizer=job.optimizer,
+            scheduler=job.scheduler,
+            scheduler_interval=job.scheduler_interval,
+            task=job.task,
+            task_weight=job.task_weight,
+        )
+        with _quiet():
+            callbacks = [StepRandomness(job.seed), history, *_progress(job), interruption, checkpoints]
+            trainer = _trainer(job, distiller, callbacks)
+            _train(trainer, algorithm, job, checkpoint, interruption)
+    finally:
+        distiller.release()
     return conclude(job, algorithm, trainer, history, checkpoints)
+
+
+def prepared(job: Job) -> Distiller:
+    """The job's distiller on the CPU, after a dry batch.
+
+    Raises:
+        StillroomError: something does not fit together.
+    """
+    job.data.seed = job.seed
+    check(job)
+    torch.manual_seed(job.seed)  # inferred connectors draw their weights
+    distiller = Distiller(job.student, None if job.teacher is None else job.teacher.network, terms=dict(job.terms))
+    inputs, context = dry_batch(job)
+    try:
+        distiller.cpu().prepare(inputs, **context)
+    except BaseException:
+        distiller.release()
+        raise
+    return distiller
+
+
+def _train(
+    trainer: Trainer, algorithm: Offline, job: Job, checkpoint: Path | None, interruption: _Interruption
+) -> None:
+    if is_first_process():
+        write_config(job.folder, dict(job.config))
+    try:
+        trainer.fit(algorithm, datamodule=job.data, ckpt_path=checkpoint, weights_only=True)
+    except MisconfigurationException as error:
+        raise StillroomError(_one_line(error), where="trainer") from error
+    except BaseException:
+        if interruption.signal_number is None:
+            raise
+        raise InterruptedRun(advice(job, "train", job.folder), interruption.signal_number) from None
+
+
+def advice(job: Job, command: str, folder: Path) -> str:
+    """How to go on with a job that was interrupted, alone or as a part of what the command does in the folder."""
+    if job.role == "teacher":
+        return "the same command goes on with the teacher where it stopped"
+    if job.class_path is None:
+        return f"the same call with out={str(folder)!r} and resume=True goes on"
+    return f"go on with: stillroom {command} -r {folder}"
 
 
 class _Interruption(Callback):
@@ -115,7 +138,7 @@ class _Interruption(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if isinstance(exception, KeyboardInterrupt):
             self.signal_number = int(signal.SIGINT)
-        elif isinstance(exception, SystemExit) or trainer.received_sigterm:
+        elif isinstance(exception, SIGTERMException) or trainer.received_sigterm:
             self.signal_number = int(signal.SIGTERM)
 
 
@@ -126,7 +149,7 @@ def _trainer(job: Job, distiller: Distiller, callbacks: list[Callback]) -> Train
         # A term that stops leaves its connector without a gradient, which plain DDP refuses.
         settings["strategy"] = "ddp_find_unused_parameters_true"
     try:
-        return Trainer(
+        trainer = Trainer(
             **settings,
             default_root_dir=job.folder,
             callbacks=callbacks,
@@ -137,22 +160,25 @@ def _trainer(job: Job, distiller: Distiller, callbacks: list[Callback]) -> Train
             num_sanity_val_steps=0,
         )
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
-        raise StillroomError(" ".join(str(error).split()).rstrip("."), where="trainer") from error
-
-
-def _same_classes(student: nn.Module, inputs: Tensor, data: DataModule) -> None:
-    modes = student.training
-    with torch.no_grad():
-        logits = logits_of(student.eval()(inputs))
-    student.train(modes)
-    if logits.dim() != 2 or logits.shape[1] != data.num_classes:
+        raise StillroomError(_one_line(error), where="trainer") from error
+    if (launched := int(os.environ.get("WORLD_SIZE") or trainer.world_size)) != trainer.world_size:
         raise StillroomError(
-            "the student's classes are not the data's",
-            where="student",
-            expected=f"logits (N, {data.num_classes}) for {type(data).__name__}",
-            got=tuple(logits.shape),
-            fix=f"Set its number of classes to {data.num_classes}.",
+            "all trainings of processes that were launched together must use all of them",
+            where="teacher.trainer.devices" if job.role == "teacher" else "trainer.devices",
+            expected=f"{launched} in all",
+            got=trainer.world_size,
+            fix="Train the teacher by a command of its own first.",
         )
+    return trainer
+
+
+def _progress(job: Job) -> list[Callback]:
+    label = job.folder.name if job.role != "teacher" else f"teacher {job.name}"
+    return [ProgressBar(label, Console(stderr=True))] if job.settings.progress else []
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".!")
 
 
 NOISE = (
@@ -160,6 +186,7 @@ NOISE = (
     ".*GPU available but not used.*",
     ".*smaller than the logging interval.*",
     r".*module\(s\) in eval mode at the start of training.*",  # the teacher, as it must be
+    ".*Encountered `nan` values.*",  # History refuses them
     r".*isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning's own use of torch
 )
 

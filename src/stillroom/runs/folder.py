@@ -63,7 +63,10 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def write_config(folder: Path, config: dict[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StillroomError("the run folder cannot be made", where=str(folder), got=error) from error
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 

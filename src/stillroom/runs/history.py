@@ -68,17 +68,18 @@ class History(Callback):
         self.rows: list[Row] = []
         self.parts: list[str] = []
         self._steps, self._epoch = Sums(), Sums()
-        self._before, self._began = 0.0, monotonic()
+        self._before, self._began = 0.0, 0.0
+        self._running = False
         self._lr = 0.0
         self._events: SummaryWriter | None = None
 
     @property
     def seconds(self) -> float:
         """Training time so far, over all resumes."""
-        return self._before + monotonic() - self._began
+        return self._before + (monotonic() - self._began if self._running else 0.0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._began = monotonic()
+        self._began, self._running = monotonic(), True
         if trainer.is_global_zero:
             self._events = SummaryWriter(str(self.folder), purge_step=trainer.global_step or None)
 
@@ -97,7 +98,9 @@ class History(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = trainer.callback_metrics
         if "val_accuracy" in metrics and not trainer.sanity_checking:
-            self._row(trainer, "validation", {key: float(metrics[f"val_{key}"]) for key in ("loss", "accuracy")})
+            values = {key: float(metrics[f"val_{key}"]) for key in ("loss", "accuracy")}
+            _expect_finite("validation", values["loss"])
+            self._row(trainer, "validation", values)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close_steps()
@@ -107,6 +110,7 @@ class History(Callback):
             self.write()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._before, self._running = self.seconds, False  # what is measured afterwards is no training
         self._close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -162,8 +166,7 @@ class History(Callback):
         }
         total = sum(abs(value) for value in weighted.values())
         for name, value in weighted.items():
-            if not math.isfinite(value):
-                raise StillroomError("the loss is not finite", where=name, got=value, fix="Look at the learning rate.")
+            _expect_finite("task" if name == "task" else f"terms.{name}", value)
             row[f"{name}_share"] = abs(value) / total if total else 0.0
             if name not in self.parts:
                 self.parts.append(name)
@@ -172,6 +175,11 @@ class History(Callback):
         if self._events is not None:
             self._events.close()
             self._events = None
+
+
+def _expect_finite(where: str, loss: float) -> None:
+    if not math.isfinite(loss):
+        raise StillroomError("the loss is not finite", where=where, got=loss, fix="Look at the learning rate.")
 
 
 def _values(outputs: dict[str, Any]) -> dict[str, Tensor | float]:

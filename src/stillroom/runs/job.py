@@ -25,7 +25,7 @@ class Trained:
     Attributes:
         network: the model.
         facts: where it comes from and how good it is.
-        parts: files of its run that a comparison shows, by name.
+        folder: its run folder, where it has one.
     """
 
     network: nn.Module
@@ -45,6 +45,7 @@ class Job:
         student: the model, trained in place.
         class_path: what makes the model again; None for one given as an object.
         init_args: with which arguments.
+        dict_kwargs: and with which that its signature does not name.
         data: the data module.
         data_plain: what makes the data module again; None for one made of objects.
         settings: how long and on what.
@@ -68,6 +69,7 @@ class Job:
     optimizer: OptimizerMaker
     class_path: str | None = None
     init_args: Mapping[str, Any] | None = None
+    dict_kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     data_plain: Mapping[str, Any] | None = None
     teacher: Trained | None = None
     terms: Mapping[str, Term] = field(default_factory=dict[str, Term])

@@ -97,7 +97,8 @@ def rebuild(card: ModelCard, where: str) -> nn.Module:
         )
     arguments = card.init_args or {}
     arguments |= {name: value for name, value in PRETRAINED.items() if name in arguments}
-    return spec(where, {"class_path": card.class_path, "init_args": arguments}, home="stillroom.models").make()
+    parts = {"class_path": card.class_path, "init_args": arguments, "dict_kwargs": card.extra.get("dict_kwargs")}
+    return spec(where, parts, home="stillroom.models").make()
 
 
 def _card(folder: Path, weights: Path) -> ModelCard:
@@ -105,7 +106,7 @@ def _card(folder: Path, weights: Path) -> ModelCard:
         return read_plain(folder)
     config = read_config(folder)
     student: Any = config["student"]
-    extra = {"data": config.get("data"), "name": config.get("name")}
+    extra = {"data": config.get("data"), "name": config.get("name"), "dict_kwargs": student.get("dict_kwargs")}
     return ModelCard(student.get("class_path"), student.get("init_args"), weights, extra)
 
 

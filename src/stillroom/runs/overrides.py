@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import yaml
 
-from stillroom.errors import StillroomError
+from stillroom.errors import StillroomError, did_you_mean
 from stillroom.runs.build import PARTS, accepts, qualified
 
 HOMES: Mapping[str, str] = {
@@ -33,7 +33,8 @@ def overridden(recipe: Mapping[str, Any], overrides: Iterable[str]) -> dict[str,
     term out.
 
     Raises:
-        StillroomError: a word without ``=``, or a key that leads through something that is no mapping.
+        StillroomError: a word without ``=``, a key that leads through something that is no mapping, or a term to take
+            out that is not there.
     """
     result = cast("dict[str, Any]", _copied(recipe))
     for word in overrides:
@@ -67,7 +68,9 @@ def _set(recipe: dict[str, Any], key: str, value: Any) -> None:
         if is_class_section(here) and path[at] not in PARTS:
             node = _section(node, "init_args", (*here, "init_args"), key)
     if len(path) == 2 and path[0] == "terms" and value is None:
-        node.pop(path[1], None)
+        if path[1] not in node:
+            raise StillroomError(f"there is no term {path[1]!r}", where=f"-o {key}", fix=did_you_mean(path[1], node))
+        del node[path[1]]
         return
     if path[-1] == "class_path" and is_class_section(path[:-1]):
         _keep_accepted(node, path[:-1], value)
@@ -87,8 +90,10 @@ def _section(node: dict[str, Any], name: str, here: tuple[str, ...], key: str) -
 
 
 def _keep_accepted(node: dict[str, Any], path: tuple[str, ...], class_path: Any) -> None:
-    target = qualified(".".join(path), class_path, HOMES[path[-1]])
-    node["init_args"] = {name: value for name, value in (node.get("init_args") or {}).items() if accepts(target, name)}
+    where = ".".join(path)
+    target = qualified(where, class_path, HOMES[path[-1]])
+    kept = {name: value for name, value in (node.get("init_args") or {}).items() if accepts(where, target, name)}
+    node["init_args"] = kept
 
 
 def _copied(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -12,17 +12,19 @@ from typing import Any, Literal, cast
 import yaml
 from torch import nn
 
-from stillroom.distillers import Schedule, Term
-from stillroom.errors import StillroomError, did_you_mean
+from stillroom.algorithms import task_loss
+from stillroom.distillers import Term
+from stillroom.errors import StillroomError
+from stillroom.files import read_text
 from stillroom.recipes import find_recipe
-from stillroom.runs.build import Spec, spec
+from stillroom.runs.build import Spec, expect_known, mapping, number, spec
 from stillroom.runs.overrides import HOMES, overridden
 from stillroom.runs.settings import TrainerSettings
+from stillroom.runs.terms import TermSpec, term_specs
 
 SHARED = ("data", "task", "optimizer", "scheduler", "scheduler_interval", "trainer", "seed")
 KEYS = ("name", "student", "teacher", *SHARED, "task_weight", "terms")
 TEACHER_KEYS = ("model", "weights", "check", *SHARED)
-TERM_KEYS = ("loss", "student", "teacher", "connector", "teacher_connector", "extra", "weight")
 PLACE_KEYS = ("root", "num_workers")
 """Arguments of a data module that say where the data lies and how it is read, not what it is."""
 
@@ -38,7 +40,7 @@ class Recipe:
         data: the data module.
         task: ``"cross_entropy"``, or a loss module.
         task_weight: of the task loss.
-        terms: the terms' sections, by name.
+        terms: by name.
         optimizer: made with the parameters.
         scheduler: made with the optimizer, or None.
         scheduler_interval: whether it steps by epoch or by optimizer step.
@@ -52,7 +54,7 @@ class Recipe:
     data: Spec
     task: Spec | str
     task_weight: float
-    terms: Mapping[str, Mapping[str, Any]]
+    terms: Mapping[str, TermSpec]
     optimizer: Spec
     scheduler: Spec | None
     scheduler_interval: Literal["epoch", "step"]
@@ -65,7 +67,7 @@ class Recipe:
         Raises:
             StillroomError: names the term and the key.
         """
-        return {name: _term(f"terms.{name}", section) for name, section in self.terms.items()}
+        return {name: term.make() for name, term in self.terms.items()}
 
     def make_task(self) -> str | nn.Module:
         return self.task if isinstance(self.task, str) else cast("nn.Module", self.task.make())
@@ -79,7 +81,7 @@ class Recipe:
             "data": self.data.plain(),
             "task": self.task if isinstance(self.task, str) else self.task.plain(),
             "task_weight": self.task_weight,
-            "terms": {name: dict(section) for name, section in self.terms.items()},
+            "terms": {name: term.plain() for name, term in self.terms.items()},
             "optimizer": self.optimizer.plain(),
             "scheduler": None if self.scheduler is None else self.scheduler.plain(),
             "scheduler_interval": self.scheduler_interval,
@@ -99,13 +101,7 @@ class Recipe:
 
     def teacher_recipe(self) -> Recipe:
         """The recipe by which the teacher is trained: its own keys, and of this recipe the place of the data."""
-        section = dict(cast("Mapping[str, Any]", self.teacher))
-        plain = {key: section[key] for key in SHARED if key in section}
-        plain |= {"name": self.name, "student": section.get("model"), "task_weight": 1.0}
-        try:
-            recipe = checked(plain, name=self.name)
-        except StillroomError as error:
-            raise error.at("teacher") from None
+        recipe = _teacher_recipe(cast("Mapping[str, Any]", self.teacher), self.name)
         if recipe.data.class_path == self.data.class_path:
             place = {k: v for k, v in self.data.arguments.items() if k in PLACE_KEYS}
             moved = {**recipe.data.init_args, **place}, {**recipe.data.arguments, **place}
@@ -128,8 +124,9 @@ def read_recipe(name: str | Path, overrides: Iterable[str] = (), *, teacher: str
         StillroomError: names the key.
     """
     path = find_recipe(name)
+    words = list(overrides)
     try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        plain = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         raise StillroomError(f"this is no YAML: {' '.join(str(error).split())}", where=str(path)) from None
     if not isinstance(plain, dict):
@@ -139,9 +136,12 @@ def read_recipe(name: str | Path, overrides: Iterable[str] = (), *, teacher: str
     if isinstance(section, dict):
         inherited = {key: recipe[key] for key in SHARED if key in recipe}
         recipe["teacher"] = inherited | cast("dict[str, Any]", section)
-    recipe = overridden(recipe, overrides)
+    recipe = overridden(recipe, words)
     if teacher is not None:
         recipe["teacher"] = _replaced(recipe.get("teacher"), teacher)
+        lost = [word for word in words if word.startswith("teacher")]
+        if lost and recipe["teacher"] == teacher:
+            raise StillroomError("-t stands in the place of the recipe's teacher", where=f"-o {lost[0]}", got=teacher)
     return checked(recipe, name=path.stem)
 
 
@@ -151,36 +151,35 @@ def checked(plain: Mapping[str, Any], *, name: str) -> Recipe:
     Raises:
         StillroomError: an unknown key, a missing one, a value of the wrong type; names the key.
     """
-    _known("recipe", plain, KEYS)
+    expect_known("recipe", plain, KEYS)
     for key in ("student", "data", "optimizer", "trainer"):
         if plain.get(key) is None:
             raise StillroomError("this key is missing", where=key)
-    teacher = plain.get("teacher")
-    if isinstance(teacher, Mapping):
-        _known("teacher", cast("Mapping[str, Any]", teacher), TEACHER_KEYS)
-    scheduler, task = plain.get("scheduler"), plain.get("task", "cross_entropy")
-    is_class = not isinstance(task, str) or "." in task or task[:1].isupper()
-    interval = plain.get("scheduler_interval", "epoch")
+    name = _name(str(plain.get("name") or name))
+    scheduler, interval = plain.get("scheduler"), plain.get("scheduler_interval", "epoch")
     if interval not in ("epoch", "step"):
         raise StillroomError(
             "unknown interval", where="scheduler_interval", expected="epoch or step", got=repr(interval)
         )
-    return Recipe(
-        name=str(plain.get("name") or name),
+    recipe = Recipe(
+        name=name,
         student=spec("student", plain["student"], home=HOMES["student"]),
-        teacher=cast("Mapping[str, Any] | str | None", teacher),
+        teacher=_teacher(plain.get("teacher"), name),
         data=spec("data", plain["data"], home=HOMES["data"]),
-        task=spec("task", task, home=HOMES["task"]) if is_class else task,
-        task_weight=_number("task_weight", plain.get("task_weight", 1.0)),
-        terms=_terms(plain.get("terms")),
+        task=_task(plain.get("task", "cross_entropy")),
+        task_weight=number("task_weight", plain.get("task_weight", 1.0)),
+        terms=term_specs(plain.get("terms")),
         optimizer=spec("optimizer", plain["optimizer"], home=HOMES["optimizer"], skip=("params",)),
         scheduler=None
         if scheduler is None
         else spec("scheduler", scheduler, home=HOMES["scheduler"], skip=("optimizer",)),
         scheduler_interval=interval,
         trainer=_settings(plain["trainer"]),
-        seed=int(_number("seed", plain.get("seed", 0))),
+        seed=_seed(plain.get("seed", 0)),
     )
+    if not recipe.terms and recipe.task_weight == 0:
+        raise StillroomError("there is nothing to learn from: no terms, and no task loss", where="task_weight", got=0)
+    return recipe
 
 
 def _replaced(section: object, teacher: str) -> Mapping[str, Any] | str:
@@ -194,65 +193,53 @@ def _replaced(section: object, teacher: str) -> Mapping[str, Any] | str:
 
 
 def _settings(given: object) -> TrainerSettings:
-    section = {"class_path": "stillroom.runs.settings.TrainerSettings", "init_args": given}
+    section = {"class_path": "stillroom.runs.settings.TrainerSettings", "init_args": mapping("trainer", given)}
     return cast("TrainerSettings", spec("trainer", section, home="").make())
 
 
-def _terms(given: object) -> dict[str, dict[str, Any]]:
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping):
-        raise StillroomError("terms is a mapping from names to terms", where="terms", got=repr(given))
-    terms: dict[str, dict[str, Any]] = {}
-    for name, section in cast("Mapping[str, Any]", given).items():
-        where = f"terms.{name}"
-        if not isinstance(section, Mapping) or "loss" not in section:
-            raise StillroomError("a term is a mapping with at least a loss", where=where, got=repr(section))
-        _known(where, cast("Mapping[str, Any]", section), TERM_KEYS)
-        terms[name] = dict(cast("Mapping[str, Any]", section))
-        _term(where, terms[name])  # a wrong term is found now, not after the teacher was trained
-    return terms
+def _task(given: Any) -> Spec | str:
+    if not isinstance(given, str) or "." in given or given[:1].isupper():
+        return spec("task", given, home=HOMES["task"])
+    task_loss(given)  # refuses a name that it does not know
+    return given
 
 
-def _term(where: str, section: Mapping[str, Any]) -> Term:
-    try:
-        return Term(
-            spec(f"{where}.loss", section["loss"], home=HOMES["loss"]).make(),
-            student=section.get("student"),
-            teacher=section.get("teacher"),
-            connector=_connector(f"{where}.connector", section.get("connector")),
-            teacher_connector=_connector(f"{where}.teacher_connector", section.get("teacher_connector")),
-            extra=section.get("extra"),
-            weight=_weight(f"{where}.weight", section.get("weight", 1.0)),
-        )
-    except StillroomError as error:
-        raise error if str(error.where).startswith(where) else error.at(where) from None
-
-
-def _connector(where: str, given: Any) -> Any:
-    if given is None or given == "auto":
+def _teacher(given: object, name: str) -> Mapping[str, Any] | str | None:
+    """The section, complete: what it does not say must not come from elsewhere when the recipe is read again."""
+    if given is None or isinstance(given, str):
         return given
-    if isinstance(given, Sequence) and not isinstance(given, str):
-        return [_connector(f"{where}.{index}", part) for index, part in enumerate(cast("Sequence[Any]", given))]
-    return spec(where, given, home=HOMES["connector"]).make()
+    if not isinstance(given, Mapping):
+        expected = "null, a mapping, or a recipe, run folder, checkpoint or weights file"
+        raise StillroomError("this is no teacher", where="teacher", expected=expected, got=repr(given))
+    section = cast("Mapping[str, Any]", given)
+    expect_known("teacher", section, TEACHER_KEYS)
+    weights, check = section.get("weights"), section.get("check", True)
+    if not isinstance(check, bool):
+        raise StillroomError("this must be true or false", where="teacher.check", got=repr(check))
+    own = {"model": spec("teacher.model", section.get("model"), home=HOMES["model"]).plain(), "weights": weights}
+    if weights is None:
+        plain = _teacher_recipe(section, name).plain()
+        return {**own, "check": check, **{key: plain[key] for key in SHARED}}
+    if not isinstance(weights, str):
+        raise StillroomError("this must be a path or an address", where="teacher.weights", got=repr(weights))
+    return {**section, **own, "check": check}
 
 
-def _weight(where: str, given: Any) -> float | Schedule:
-    if isinstance(given, Mapping) or (isinstance(given, str) and given[:1].isalpha()):
-        return spec(where, given, home=HOMES["weight"]).make()
-    return _number(where, given)
-
-
-def _number(where: str, given: Any) -> float:
+def _teacher_recipe(section: Mapping[str, Any], name: str) -> Recipe:
+    plain = {key: section[key] for key in SHARED if key in section}
     try:
-        if isinstance(given, bool):
-            raise TypeError
-        return float(given)
-    except (TypeError, ValueError):
-        raise StillroomError("this must be a number", where=where, got=repr(given)) from None
+        return checked({**plain, "student": section["model"]}, name=name)
+    except StillroomError as error:
+        raise error.at("teacher") from None
 
 
-def _known(where: str, section: Mapping[str, Any], keys: Sequence[str]) -> None:
-    for key in section:
-        if key not in keys:
-            raise StillroomError(f"unknown key {key!r}", where=where, fix=did_you_mean(str(key), keys))
+def _name(given: str) -> str:
+    if Path(given).name != given:  # it becomes the name of a folder
+        raise StillroomError("this cannot be a recipe's name", where="name", expected="no slashes", got=repr(given))
+    return given
+
+
+def _seed(given: object) -> int:
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given < 2**62:
+        raise StillroomError("this must be a whole number from 0", where="seed", got=repr(given))
+    return given

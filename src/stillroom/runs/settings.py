@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from stillroom.errors import StillroomError
+
+COUNTS = ("max_epochs", "num_nodes", "accumulate_grad_batches", "checkpoint_every", "log_every")
+SIZES = ("gradient_clip_val", "limit_train_batches")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
@@ -44,6 +49,13 @@ class TrainerSettings:
     checkpoint_every: int | None = None
     log_every: int = 50
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in (*COUNTS, *SIZES):
+            value = getattr(self, name)
+            if value is not None and (value < 1 if name in COUNTS else value <= 0):
+                expected = "1 or more" if name in COUNTS else "more than 0"
+                raise StillroomError("this is out of range", where=name, expected=expected, got=value)
 
     def lightning(self) -> dict[str, Any]:
         """The keywords of Lightning's Trainer; the others are for our own callbacks."""

@@ -16,6 +16,7 @@ from stillroom.models import load_weights
 from stillroom.recipes import shipped
 from stillroom.reports import Score, TeacherFacts, read_run
 from stillroom.runs.build import spec
+from stillroom.runs.check import answer, same_classes
 from stillroom.runs.evaluate import Evaluation, evaluate
 from stillroom.runs.folder import RUNS, is_finished
 from stillroom.runs.job import Trained
@@ -41,15 +42,13 @@ def trained_teacher(recipe: Recipe, data: DataModule, *, train: Callable[[Recipe
     given = recipe.teacher
     if given is None:
         return None
-    check = True
+    check = isinstance(given, str) or bool(given["check"])
     if isinstance(given, str):
         network, folder = _named(given, train)
-    elif given.get("weights") is not None:
+    elif given["weights"] is not None:
         network, folder = _weighted(given), None
-        check = bool(given.get("check", True))
     else:
         network, folder = _kept(recipe.teacher_recipe(), train)
-        check = bool(given.get("check", True))
     return assessed(network, data, task=recipe.make_task(), folder=folder, check=check)
 
 
@@ -64,7 +63,7 @@ def assessed(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device)
     loss = task_loss(task)
-    _same_classes(network, data, device)
+    _check_classes(network, data, device)
     validation = evaluate(network, data.val_dataloader(), task=loss, device=device)
     if check and validation is not None and not validation.beats_chance:
         raise StillroomError(
@@ -72,7 +71,7 @@ def assessed(
             where="teacher",
             expected=f"an accuracy above {100 * validation.chance:.1f} % (the share of the largest class)",
             got=f"{100 * validation.accuracy:.1f} % of {validation.count} samples",
-            fix="Check its weights and the data's normalisation; teacher.check=false goes on all the same.",
+            fix="Check its weights and the data's normalisation; a recipe's teacher.check=false goes on all the same.",
         )
     test = None if data.sources.test is None else evaluate(network, data.test_dataloader(), task=loss, device=device)
     facts = TeacherFacts(
@@ -86,20 +85,13 @@ def _score(found: Evaluation | None, folder: Path | None) -> Score | None:
     return None if found is None else Score(epoch=epoch, accuracy=found.accuracy, loss=found.loss)
 
 
-def _same_classes(network: nn.Module, data: DataModule, device: torch.device) -> None:
+def _check_classes(network: nn.Module, data: DataModule, device: torch.device) -> None:
     batch = data.sample(2)
-    if "labels" not in batch:
-        return
     with torch.no_grad():
-        logits: Any = network.eval()(batch["inputs"].to(device))
-    if isinstance(logits, torch.Tensor) and logits.dim() == 2 and logits.shape[1] != data.num_classes:
-        raise StillroomError(
-            "the teacher's classes are not the data's",
-            where="teacher",
-            expected=f"logits (N, {data.num_classes}) for {type(data).__name__}",
-            got=tuple(logits.shape),
-            fix="Use a teacher of these classes, or map its classes in Python: kd.Teacher(network, classes=[...]).",
-        )
+        output = answer(network.eval(), batch["inputs"].to(device), "teacher")
+    if "labels" in batch and isinstance(output, torch.Tensor):
+        fix = "Use a teacher of these classes, or map its classes in Python: kd.Teacher(network, classes=[...])."
+        same_classes(output, data, "teacher", fix=fix)
 
 
 def _weighted(section: Any) -> nn.Module:
@@ -107,7 +99,7 @@ def _weighted(section: Any) -> nn.Module:
     try:
         load_weights(model, section["weights"])
     except StillroomError as error:
-        raise error.at("teacher.weights") from None
+        raise _of(error, "teacher.weights") from None
     return cast("nn.Module", model)
 
 
@@ -117,7 +109,7 @@ def _named(given: str, train: Callable[[Recipe, Path], object]) -> tuple[nn.Modu
         try:
             return load(path), path if path.is_dir() else None
         except StillroomError as error:
-            raise error.at("teacher") from None
+            raise _of(error, "teacher") from None
     if path.suffix in (".yaml", ".yml") or given in shipped():
         return _kept(read_recipe(given), train)
     raise StillroomError(
@@ -126,6 +118,12 @@ def _named(given: str, train: Callable[[Recipe, Path], object]) -> tuple[nn.Modu
         expected="a recipe, a run folder, a checkpoint or a file of weights",
         fix=did_you_mean(given, shipped()),
     )
+
+
+def _of(error: StillroomError, key: str) -> StillroomError:
+    """The error about a file, with the key that named the file."""
+    where = f"{key}: {error.where}"
+    return StillroomError(error.problem, where=where, expected=error.expected, got=error.got, fix=error.fix)
 
 
 def _kept(recipe: Recipe, train: Callable[[Recipe, Path], object]) -> tuple[nn.Module, Path]:

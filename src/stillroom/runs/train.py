@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from stillroom.data import DataModule
 from stillroom.errors import StillroomError
+from stillroom.runs.check import check
 from stillroom.runs.fit import fit
-from stillroom.runs.folder import is_finished, new_folder, read_config
-from stillroom.runs.job import Job, Role, Trained
+from stillroom.runs.folder import is_finished, last_checkpoint, new_folder, read_config
+from stillroom.runs.job import Job, Role
 from stillroom.runs.overrides import overridden
 from stillroom.runs.recipe import Recipe, checked
 from stillroom.runs.run import Run
@@ -32,9 +34,7 @@ def train(recipe: Recipe, *, out: str | Path | None = None) -> Run:
         StillroomError: something in the recipe does not fit, or ``out`` exists.
     """
     folder = new_folder(recipe.name, None if out is None else Path(out))
-    data = make_data(recipe)
-    teacher = trained_teacher(recipe, data, train=train_teacher)
-    return fit(make_job(recipe, data, folder, teacher=teacher))
+    return train_in(folder, recipe, role_of(recipe))
 
 
 def resume(source: str | Path, overrides: list[str] | None = None) -> Run:
@@ -48,7 +48,8 @@ def resume(source: str | Path, overrides: list[str] | None = None) -> Run:
         StillroomError: it is no run folder, has ended already, or an override would change what is learned.
     """
     path = Path(source)
-    folder = path.parent.parent if path.suffix == ".ckpt" else path
+    is_file = path.suffix == ".ckpt"
+    folder = path.parent.parent if is_file else path
     for word in overrides or []:
         if not word.startswith(RESUMABLE):
             raise StillroomError(
@@ -57,29 +58,42 @@ def resume(source: str | Path, overrides: list[str] | None = None) -> Run:
                 expected="trainer.... , data.root or data.num_workers",
                 fix="Start a new run for anything else.",
             )
+    config = stopped(folder)
+    if "seeds" in config:
+        raise StillroomError("this is a comparison", where=str(folder), fix="Resume it with: stillroom compare -r.")
+    recipe = checked(overridden(config, overrides or []), name=folder.name)
+    return train_in(folder, recipe, role_of(recipe), checkpoint=path if is_file else last_checkpoint(folder))
+
+
+def stopped(folder: Path) -> dict[str, Any]:
+    """The configuration of a run, or of a comparison, to go on with.
+
+    Raises:
+        StillroomError: there is none, it has ended, or it was made of objects.
+    """
     config = read_config(folder)
     if not isinstance(config.get("student"), dict) or "class_path" not in config["student"]:
         raise StillroomError(
-            "a run of objects cannot be resumed from the command line",
+            "what was made of objects cannot be resumed from the command line",
             where=str(folder),
-            fix="Call distill() with the same arguments and resume=True.",
+            fix="Call distill() or compare() with the same arguments and resume=True.",
         )
-    recipe = checked(overridden(config, overrides or []), name=folder.name)
     if is_finished(folder):
         raise StillroomError("this run has ended already", where=str(folder), fix="See its report.html.")
-    return resume_recipe(recipe, folder, role=role_of(recipe))
+    return config
 
 
-def resume_recipe(recipe: Recipe, folder: Path, *, role: Role) -> Run:
-    """Train in this folder from its last checkpoint, or from the start where there is none."""
-    data = make_data(recipe)
-    teacher = trained_teacher(recipe, data, train=train_teacher)
-    return fit(make_job(recipe, data, folder, teacher=teacher, role=role), resume=True)
+def train_in(folder: Path, recipe: Recipe, role: Role, *, checkpoint: Path | None = None) -> Run:
+    """Train in this folder, from a checkpoint or from the start, and before that the teacher if it is not trained."""
+    job = make_job(recipe, make_data(recipe), folder, role)
+    check(job)  # rather now than after hours of training the teacher
+    teacher = trained_teacher(recipe, job.data, train=train_teacher) if recipe.terms else None
+    return fit(replace(job, teacher=teacher), checkpoint=checkpoint)
 
 
 def train_teacher(recipe: Recipe, folder: Path) -> None:
     """Train a teacher where it is kept, going on with one that was stopped."""
-    resume_recipe(recipe, folder, role="teacher")
+    train_in(folder, recipe, "teacher", checkpoint=last_checkpoint(folder))
 
 
 def make_data(recipe: Recipe) -> DataModule:
@@ -94,25 +108,23 @@ def make_data(recipe: Recipe) -> DataModule:
     return data
 
 
-def make_job(
-    recipe: Recipe, data: DataModule, folder: Path, *, teacher: Trained | None = None, role: Role | None = None
-) -> Job:
-    """The recipe's parts as objects; the student's weights follow from the seed alone."""
+def make_job(recipe: Recipe, data: DataModule, folder: Path, role: Role) -> Job:
+    """The recipe's parts as objects, without the teacher; the student's weights follow from the seed alone."""
     torch.manual_seed(recipe.seed)
     student = cast("nn.Module", recipe.student.make())
     return Job(
         name=recipe.name,
-        role=role_of(recipe) if role is None else role,
+        role=role,
         folder=folder,
         config=recipe.plain(),
         student=student,
         class_path=recipe.student.class_path,
         init_args=recipe.student.init_args,
+        dict_kwargs=recipe.student.dict_kwargs,
         data=data,
         data_plain=recipe.data.plain(),
         settings=recipe.trainer,
         optimizer=recipe.optimizer.make,
-        teacher=teacher,
         terms=recipe.make_terms(),
         task=recipe.make_task(),
         task_weight=recipe.task_weight,

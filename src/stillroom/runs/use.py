@@ -114,7 +114,6 @@ def export_source(
             raise StillroomError(f"there is no format {name!r}", where="--format", fix=did_you_mean(name, WRITERS))
     example: Tensor = _data(find_source(source), overrides).sample(EXPORT_SAMPLES)["inputs"]
     model, folder = load(source), Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
     return {(path := folder / f"model{ENDINGS[name]}"): WRITERS[name](model, path, example=example) for name in formats}
 
 
@@ -133,14 +132,16 @@ def inspect_model(
     Raises:
         StillroomError: there is no such model, or it does not take such an input.
     """
-    path = Path(what)
+    path, words = Path(what), list(overrides)
     if what in shipped() or path.suffix in (".yaml", ".yml"):
-        recipe = read_recipe(what, overrides)
+        recipe = read_recipe(what, words)
         section = recipe.teacher.get("model") if isinstance(recipe.teacher, Mapping) else None
         if teacher and section is None:
             raise StillroomError("the recipe names no teacher model", where="teacher", got=repr(recipe.teacher))
         model = spec("teacher.model", section, home=HOMES["model"]).make() if teacher else recipe.student.make()
         shape = shape or make_data(recipe).input_shape
+    elif words or teacher:
+        raise StillroomError("only a recipe can be changed, or asked for its teacher", where=what, got=words or None)
     elif path.exists():
         model, shape = load(what), shape or find_source(what).card.extra.get("input_shape")
     else:

@@ -1,0 +1,323 @@
+"""From a recipe to a run folder, and on from one that was stopped."""
+
+import json
+import re
+import shutil
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from tiny_runs import files, results, rows, tiny, weights
+
+from stillroom.errors import StillroomError
+from stillroom.models import SmallCNN
+from stillroom.runs.evaluate import evaluate
+from stillroom.runs.folder import new_folder
+from stillroom.runs.load import load
+from stillroom.runs.recipe import read_recipe
+from stillroom.runs.train import make_data, make_job, resume, train
+
+
+@pytest.fixture
+def stopped(here, tmp_path):
+    """A copy of the run as a kill after the last epoch leaves it: all but what is written at the very end."""
+    folder = tmp_path / "stopped"
+    shutil.copytree(here / "run", folder)
+    for name in ("results.json", "model.json", "model.safetensors", "report.html"):
+        (folder / name).unlink()
+    return folder
+
+
+def refused(place, message, call):
+    """The call ends with this message and leaves every file of the place as it was."""
+    before = files(place)
+    with pytest.raises(StillroomError, match=f"^{re.escape(message)}"):
+        call()
+    assert files(place) == before
+
+
+def test_what_a_run_leaves_behind(here):
+    names = {name for name in files(here / "run") if not name.startswith("events.out.")}
+    assert names == {
+        "config.yaml",
+        "metrics.csv",
+        "model.safetensors",
+        "model.json",
+        "results.json",
+        "report.html",
+        "checkpoints/last.ckpt",
+        "checkpoints/best.ckpt",
+    }
+    assert len(files(here / "run")) == len(names) + 1  # TensorBoard's
+
+
+def test_the_weights_are_a_plain_models(here):
+    plain = SmallCNN(width=2)
+    plain.load_state_dict(load_file(here / "run" / "model.safetensors"), strict=True)
+    card = json.loads((here / "run" / "model.json").read_text())
+    assert card["class_path"] == "stillroom.models.SmallCNN"
+    assert card["init_args"] == {"num_classes": 10, "in_channels": 1, "width": 2}
+    assert card["extra"]["class_names"] == [str(digit) for digit in range(10)]
+    assert card["extra"]["input_shape"] == [1, 8, 8]
+
+
+def test_the_results_are_those_of_the_weights(here):
+    data, found = make_data(tiny()), results(here / "run")
+    for split, batches in (("test", data.test_dataloader()), ("validation", data.val_dataloader())):
+        measured = evaluate(load(here / "run"), batches, task=torch.nn.CrossEntropyLoss())
+        assert found[split]["last"]["accuracy"] == measured.accuracy
+        assert found[split]["last"]["loss"] == pytest.approx(measured.loss, rel=1e-6)
+    assert (found["epochs"], found["steps"], found["seed"], found["role"]) == (2, 38, 0, "distilled")
+    assert found["cost"]["samples_per_second"] == pytest.approx(2 * 1197 / found["seconds"])
+
+
+def test_the_validation_rows_are_what_picked_the_best_epoch(here):
+    accuracies = [float(row["accuracy"]) for row in rows(here / "run") if row["phase"] == "validation"]
+    best = results(here / "run")["validation"]["best"]
+    assert best["epoch"] == accuracies.index(max(accuracies)) + 1
+    assert best["accuracy"] == pytest.approx(max(accuracies))
+
+
+def test_the_training_rows_add_up(here):
+    for row in rows(here / "run"):
+        if row["phase"] == "train":
+            parts = float(row["kl_weighted"]) + float(row["task_weighted"])
+            assert float(row["loss"]) == pytest.approx(parts, rel=1e-5)
+            assert float(row["kl_share"]) + float(row["task_share"]) == pytest.approx(1)
+
+
+def test_the_written_recipe_runs_again_to_the_same_bits(here, tmp_path):
+    run = train(read_recipe(here / "run" / "config.yaml"), out=tmp_path / "again")
+    assert weights(run.folder) == weights(here / "run")
+    assert rows(run.folder) == rows(here / "run")
+    assert (run.folder / "config.yaml").read_bytes() == (here / "run" / "config.yaml").read_bytes()
+
+
+def test_another_seed_is_another_student(here, tmp_path):
+    run = train(tiny("trainer.max_epochs=1", "seed=1"), out=tmp_path / "other")
+    assert weights(run.folder) != weights(here / "run")
+
+
+def test_alone_and_distilled_start_from_the_same_weights(here):
+    made = [make_job(recipe, make_data(recipe), here, "alone").student for recipe in (tiny(), tiny("terms={}"))]
+    assert all(torch.equal(one, other) for one, other in zip(made[0].parameters(), made[1].parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["student.num_classes=7"],
+            "student: the model's classes are not the data's; expected logits (N, 10) for Digits, g",
+        ),
+        (
+            ["student=torchvision.models.resnet18"],
+            "student: ResNet does not take the data's inputs; expected a model of (8",
+        ),
+        (["student=pathlib.Path"], "student: this is no model; expected an nn.Module, got PosixPath."),
+        (["data=stillroom.models.SmallCNN"], "data: this is no data module; got stillroom.models.SmallCNN."),
+        (
+            ["data.batch_size=0"],
+            "data: a loader's number is out of range; expected batch_size >= 1, num_workers >= 0, got",
+        ),
+        (["optimizer.lr=-1"], "optimizer: torch.optim.SGD refused its arguments: Invalid learning rate: -1.0."),
+        (
+            ["scheduler={class_path: LinearLR, init_args: {start_factor: 5.0}}"],
+            "scheduler: torch.optim.lr_scheduler.LinearLR refused its arguments: Starting multiplicative factor",
+        ),
+        (["task=BCELoss"], "task: the task loss failed; got ValueError: Using a target size (torch.Size([8])) that is"),
+        (["trainer.accelerator=gpux"], "trainer: You selected an invalid accelerator name: `accelerator='gpux'`."),
+        (["trainer.precision=bf17"], "trainer: Precision 'bf17' is invalid."),
+        (["trainer.devices=0"], "trainer: `Trainer(devices=0)` value is not a valid input using cpu accelerator."),
+        (["teacher=null"], "terms.kl.teacher: this term needs a teacher, and the distiller has none."),
+        (["terms.kl.student=layer9"], "terms.kl.student: SmallCNN has no module 'layer9'. Did you mean 'layer2' or"),
+        (
+            ["terms.kl.student=layer1"],
+            "terms.kl: student and teacher differ in shape; expected equal shapes, got student (",
+        ),
+        (["terms.task.loss=L2"], "terms.task: this name has a meaning in metrics.csv. Rename it."),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_written(here, words, message):
+    refused(here, message, lambda: train(tiny(*words), out="never"))
+
+
+@pytest.mark.usefixtures("here")
+def test_a_loss_that_is_not_finite_ends_the_training(tmp_path):
+    with pytest.raises(
+        StillroomError, match=r"^terms\.kl: the loss is not finite; got (nan|inf)\. Look at the learning"
+    ):
+        train(tiny("optimizer.lr=1e30"), out=tmp_path / "wild")
+    assert not (tmp_path / "wild" / "results.json").exists()
+
+
+@pytest.mark.usefixtures("away")
+def test_alone_it_is_the_tasks_loss():
+    with pytest.raises(
+        StillroomError, match=r"^(task|validation): the loss is not finite; got (nan|inf)\. Look at the l"
+    ):
+        train(tiny("optimizer.lr=1e30", "terms={}"))
+
+
+def test_a_folder_that_exists_is_refused(here):
+    refused(
+        here,
+        "run: this folder exists already. Resume it with -r, or choose another --out.",
+        lambda: train(tiny(), out="run"),
+    )
+    refused(here, "run/config.yaml: this folder exists already.", lambda: train(tiny(), out="run/config.yaml"))
+
+
+def test_a_folder_that_cannot_be_made(here):
+    refused(
+        here, "run/config.yaml/x: the run folder cannot be made; got ", lambda: train(tiny(), out="run/config.yaml/x")
+    )
+
+
+def test_names_of_new_folders(away):
+    first = new_folder("digits", None)
+    assert re.fullmatch(r"digits-\d{8}-\d{6}", first.name)
+    assert not first.exists()
+    first.mkdir(parents=True)
+    second = new_folder("digits", None)
+    assert second != first
+    (away / "empty").mkdir()
+    assert new_folder("digits", away / "empty") == away / "empty"
+
+
+def test_processes_launched_for_further_devices_find_the_folder_of_the_first(away, monkeypatch):
+    chosen = new_folder("digits", None)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert new_folder("digits", None) == chosen
+    monkeypatch.delenv("STILLROOM_RUN")
+    with pytest.raises(
+        StillroomError, match=r"processes launched from outside cannot agree on a folder's name\. Give --out"
+    ):
+        new_folder("digits", None)
+    assert str(new_folder("digits", away / "out")) == str(away / "out")
+
+
+def test_a_training_on_fewer_devices_than_were_launched(here, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    message = "trainer.devices: all trainings of processes that were launched together must use all of them; expected 2"
+    refused(here, message, lambda: train(tiny(), out="never"))
+
+
+def test_a_run_stopped_before_its_end_is_concluded(here, stopped):
+    run = resume(stopped)
+    assert weights(stopped) == weights(here / "run")
+    assert rows(stopped) == rows(here / "run")
+    one, other = results(here / "run"), results(stopped)
+    for key in ("epochs", "steps", "test", "validation", "teacher"):
+        assert one[key] == other[key], key
+    assert other["seconds"] == pytest.approx(one["seconds"], abs=0.2)
+    assert run.model.training is False
+
+
+@pytest.mark.usefixtures("here")
+def test_from_a_checkpoint_in_it(tmp_path):
+    train(tiny("trainer.checkpoint_every=1"), out=tmp_path / "kept")
+    (tmp_path / "kept" / "results.json").unlink()
+    before = torch.load(tmp_path / "kept" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    resume(tmp_path / "kept" / "checkpoints" / "epoch-1.ckpt", ["trainer.max_epochs=1"])
+    after = torch.load(tmp_path / "kept" / "checkpoints" / "epoch-1.ckpt", weights_only=True)["global_step"]
+    assert (before, after, results(tmp_path / "kept")["steps"]) == (38, 19, 19)
+    assert [row["phase"] for row in rows(tmp_path / "kept")].count("train") == 2  # the file of the longer training
+
+
+def test_a_folder_without_a_checkpoint_starts_again(here, stopped):
+    shutil.rmtree(stopped / "checkpoints")
+    (stopped / "metrics.csv").unlink()
+    resume(stopped)
+    assert weights(stopped) == weights(here / "run")
+    assert rows(stopped) == rows(here / "run")
+
+
+@pytest.mark.usefixtures("here")
+def test_more_epochs_on_the_way(stopped, tmp_path):
+    run = resume(stopped, ["trainer.max_epochs=3", "trainer.log_every=10"])
+    assert run.results.epochs == 3
+    assert yaml.safe_load((stopped / "config.yaml").read_text())["trainer"]["max_epochs"] == 3
+    unbroken = train(tiny("trainer.max_epochs=3"), out=tmp_path / "unbroken")
+    assert weights(stopped) == weights(unbroken.folder)
+
+
+@pytest.mark.parametrize(
+    ("source", "words", "message"),
+    [
+        ("run", [], "run: this run has ended already. See its report.html."),
+        ("run/checkpoints/best.ckpt", [], "run: this run has ended already."),
+        ("nope", [], "nope: this is no run folder; expected a folder with config.yaml."),
+        ("runs", [], "runs: this is no run folder; expected a folder with config.yaml."),
+        (
+            "run",
+            ["seed=3"],
+            "-o seed=3: this cannot be changed on the way; expected trainer.... , data.root or data.num_",
+        ),
+        (
+            "run",
+            ["teacher.trainer.max_epochs=3"],
+            "-o teacher.trainer.max_epochs=3: this cannot be changed on the way;",
+        ),
+    ],
+)
+def test_what_cannot_be_resumed(here, source, words, message):
+    refused(here, message, lambda: resume(source, words))
+
+
+@pytest.mark.usefixtures("here")
+def test_checkpoints_that_cannot_be_resumed_from(stopped):
+    refused(
+        stopped,
+        f"{stopped}/checkpoints/none.ckpt: there is no such c",
+        lambda: resume(stopped / "checkpoints/none.ckpt"),
+    )
+    (stopped / "checkpoints" / "last.ckpt").write_bytes(b"PK damaged")
+    refused(stopped, f"{stopped}/checkpoints/last.ckpt: the checkpoint is damaged, cut short", lambda: resume(stopped))
+
+
+@pytest.mark.usefixtures("here")
+def test_an_override_that_means_nothing(stopped):
+    message = "trainer: TrainerSettings has no argument 'max_epoch'. Did you mean 'max_epochs'?"
+    refused(stopped, message, lambda: resume(stopped, ["trainer.max_epoch=3"]))
+
+
+@pytest.mark.usefixtures("here")
+def test_limits_of_batches(tmp_path):
+    run = train(
+        tiny("trainer.limit_train_batches=3", "trainer.limit_val_batches=1", "data.limit_per_class=20"),
+        out=tmp_path / "run",
+    )
+    assert run.results.steps == 6
+    assert run.results.cost.samples_per_second == pytest.approx(2 * 3 * 64 / run.results.seconds)
+    with pytest.raises(
+        StillroomError, match=r"^trainer: You requested to check 0\.0001 of the `train_dataloader` but 0\.0001"
+    ):
+        train(tiny("trainer.limit_train_batches=0.0001"), out=tmp_path / "none")
+
+
+@pytest.mark.usefixtures("here")
+def test_without_validation_the_last_epoch_is_the_best(tmp_path):
+    run = train(tiny("trainer.limit_val_batches=0", "trainer.max_epochs=1"), out=tmp_path / "run")
+    assert run.results.test.best == run.results.test.last
+    assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_rows_of_steps(tmp_path):
+    train(tiny("trainer.log_every=10", "trainer.max_epochs=1"), out=tmp_path / "run")
+    found = rows(tmp_path / "run")
+    assert [(row["phase"], row["step"]) for row in found] == [("step", "10"), ("validation", "19"), ("train", "19")]
+
+
+@pytest.mark.usefixtures("here")
+def test_an_inferred_connector_and_a_schedule(tmp_path):
+    weight = "{class_path: Between, init_args: {weight: 0.1, stop: 1}}"
+    hint = f"{{loss: L2, student: layer2, teacher: layer2, connector: auto, weight: {weight}}}"
+    runs = [train(tiny(f"terms.hint={hint}"), out=tmp_path / name) for name in ("one", "two")]
+    assert weights(runs[0].folder) == weights(runs[1].folder)
+    shares = [row["hint_share"] for row in rows(runs[0].folder) if row["phase"] == "train"]
+    assert float(shares[0]) > 0
+    assert shares[1] == ""  # the term has ended
+    SmallCNN(width=2).load_state_dict(load_file(runs[0].folder / "model.safetensors"), strict=True)
