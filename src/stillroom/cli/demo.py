@@ -18,5 +18,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     from stillroom.runs import compare_recipe, read_recipe
 
+    recipe = read_recipe(RECIPE, arguments.override)
     print(f"Recipe {RECIPE!r}: a teacher, then a small student alone and distilled, {SEEDS} seeds each.")
-    show(compare_recipe(read_recipe(RECIPE, arguments.override), seeds=SEEDS, out=arguments.out))
+    show(compare_recipe(recipe, seeds=SEEDS, out=arguments.out))

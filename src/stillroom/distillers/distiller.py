@@ -93,7 +93,6 @@ class Distiller(nn.Module):
         self._lines = [self._line(name, term) for name, term in self.terms.items()]
         self._patches = Patches()
         self._taps: dict[str, Tap] = {}
-        self._readings: dict[str, Reading] = {}
         self._ready = all(term.connector != "auto" for term in self.terms.values())
         self._active: list[tuple[Line, float]] = []
         self.epoch = self.step = 0
@@ -111,10 +110,12 @@ class Distiller(nn.Module):
             StillroomError: ``prepare`` is due; a module did not run; shapes differ; an argument of a loss is missing; a
                 loss is not finite (on the CPU; elsewhere see :meth:`Distilled.check`). Each names the term.
         """
-        self._expect_ready()
+        if not self._ready:
+            raise _unprepared()
         if taught is None:
             taught = self.teach(*inputs)
-        output, values = self._readings[STUDENT].run(inputs)
+        values: dict[str, Any] = {}
+        output = self._reading.run(inputs, values)
         values.update(taught)
         losses: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
@@ -126,7 +127,7 @@ class Distiller(nn.Module):
             weighted = loss * weight
             total = weighted if total is None else total + weighted
         distilled = Distilled(output, losses, self._zero() if total is None else total, weights)
-        if distilled.loss.device.type == "cpu" and not torch.compiler.is_compiling():
+        if distilled.loss.is_cpu and not torch.compiler.is_compiling():
             distilled.check()
         return distilled
 
@@ -136,8 +137,9 @@ class Distiller(nn.Module):
         Raises:
             StillroomError: as of :meth:`forward`.
         """
-        self._expect_ready()
-        return _taught(self._readings, inputs)
+        if not self._ready:
+            raise _unprepared()
+        return _taught(self._teaching, inputs)
 
     def prepare(self, *inputs: Any, **context: Any) -> None:
         """Run one dry batch: find every site, infer connectors, check shapes and values.
@@ -155,9 +157,9 @@ class Distiller(nn.Module):
         """
         self._attach()
         with untouched(self):
-            readings = self._read(self._lines)
-            values = _taught(readings, inputs)
-            values.update(readings[STUDENT].run(inputs)[1])
+            reading, teaching = self._read(self._lines)
+            values = _taught(teaching, inputs)
+            reading.run(inputs, values)
             like = next((parameter for parameter in self.student.parameters() if parameter.is_floating_point()), None)
             adapted: dict[tuple[int, str], Any] = {}
             for line in self._lines:
@@ -176,8 +178,8 @@ class Distiller(nn.Module):
         before = [line for line, _ in self._active]
         self._active = [(line, weight) for line, weight in weights if weight != 0]
         now = [line for line, _ in self._active]
-        if now != before or not self._readings:
-            self._readings = self._read(now)
+        if now != before:
+            self._reading, self._teaching = self._read(now)
 
     def release(self) -> None:
         """Take every hook off the models. ``prepare`` puts them on again."""
@@ -216,12 +218,6 @@ class Distiller(nn.Module):
             self.teacher_connectors[name] = line.teacher_connector
         return line
 
-    def _expect_ready(self) -> None:
-        if not self._ready:
-            raise StillroomError(
-                "the distiller is not prepared", fix="Call distiller.prepare(images) once, before making the optimizer."
-            )
-
     def _attach(self) -> None:
         """Put a tap on every site, in place of those that were there."""
         self._patches.restore()
@@ -236,12 +232,14 @@ class Distiller(nn.Module):
                 except StillroomError as error:
                     self._patches.restore()
                     raise error.at(where) from None
-        self._readings = {}
+        self._active = []
+        self._reading, self._teaching = self._read([])
         self.at()
 
-    def _read(self, lines: list[Line]) -> dict[str, Reading]:
-        models: dict[str, nn.Module] = {STUDENT: self.student, **dict(self._holders())}
-        return {name: Reading(name, model, lines, self._taps) for name, model in models.items()}
+    def _read(self, lines: list[Line]) -> tuple[Reading, list[Reading]]:
+        """What these terms read of the student, and of each teacher that they need."""
+        teaching = [Reading(name, teacher, lines, self._taps) for name, teacher in self._holders()]
+        return Reading(STUDENT, self.student, lines, self._taps), [reading for reading in teaching if reading]
 
     def _holders(self) -> list[tuple[str, Teacher]]:
         return [(name, cast("Teacher", holder)) for name, holder in self.teachers.items()]
@@ -250,12 +248,17 @@ class Distiller(nn.Module):
         return torch.zeros((), device=next((p.device for p in self.student.parameters()), None))
 
 
-def _taught(readings: Mapping[str, Reading], inputs: tuple[Any, ...]) -> dict[str, Any]:
+def _taught(teaching: list[Reading], inputs: tuple[Any, ...]) -> dict[str, Any]:
     taught: dict[str, Any] = {}
-    for name, reading in readings.items():
-        if name != STUDENT and reading:
-            taught.update(reading.run(inputs)[1])
+    for reading in teaching:
+        reading.run(inputs, taught)
     return taught
+
+
+def _unprepared() -> StillroomError:
+    return StillroomError(
+        "the distiller is not prepared", fix="Call distiller.prepare(images) once, before making the optimizer."
+    )
 
 
 def _named(teacher: nn.Module | Mapping[str, nn.Module] | None) -> dict[str, nn.Module]:

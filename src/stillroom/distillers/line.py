@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,14 @@ class Line:
         }
         self.connector, self.teacher_connector = given(term.connector), given(term.teacher_connector)
         self._keys = [str(site) for site in self.student], [str(site) for site in self.teacher]
-        self._extra_keys = {argument: str(site) for argument, site in self.extra.items()}
+        # Every step asks which arguments are a value as recorded, and which side is made into the others.
+        self._recorded = {argument: str(site) for argument, site in self.extra.items()}
+        self._made: dict[str, int] = {}
+        for side, argument in enumerate(term.operands):
+            if term.is_tuple[side] or (term.connector, term.teacher_connector)[side] is not None:
+                self._made[argument] = side
+            else:
+                self._recorded[argument] = self._keys[side][0]
         if not term.operands:
             raise self.error("the loss takes no value of the student", got=type(term.loss).__name__)
 
@@ -103,10 +110,7 @@ class Line:
             adapted: results of connectors in this step, by connector and sites: one object runs once.
         """
         try:
-            arguments = self._keywords(values, context)
-            for side, argument in enumerate(self.term.operands):
-                arguments[argument] = self._operand(values, side, adapted)
-            loss: Any = self.term.loss(**arguments)
+            loss: Any = self.term.loss(**self._arguments(values, context, adapted))
         except StillroomError as error:
             raise error.at(f"terms.{self.name}") from None
         if not isinstance(loss, Tensor) or loss.dim() != 0:
@@ -127,9 +131,27 @@ class Line:
     def error(self, problem: str, *, expected: object = None, got: object = None, fix: str = "") -> StillroomError:
         return StillroomError(problem, where=f"terms.{self.name}", expected=expected, got=got, fix=fix)
 
+    def _arguments(
+        self, values: Values, context: Mapping[str, Any], adapted: dict[tuple[int, str], Any]
+    ) -> dict[str, Any]:
+        arguments: dict[str, Any] = {}
+        for argument, key in self._recorded.items():
+            arguments[argument] = values[key] if key in values else _untaught(values, key)
+        for argument, side in self._made.items():
+            arguments[argument] = self._operand(values, side, adapted)
+        for name, required in self.term.context.items():
+            if context.get(name) is not None:
+                arguments[name] = context[name]
+            elif required:
+                raise StillroomError(
+                    f"{type(self.term.loss).__name__} needs the argument {name!r}",
+                    fix=f"Pass it: distiller(inputs, {name}=...); or record it: extra={{{name!r}: site}}.",
+                )
+        return arguments
+
     def _operand(self, values: Values, side: int, adapted: dict[tuple[int, str], Any]) -> Any:
         connector, keys = (self.connector, self.teacher_connector)[side], self._keys[side]
-        parts = [_value(values, key) for key in keys]
+        parts = [values[key] if key in values else _untaught(values, key) for key in keys]
         value = tuple(parts) if self.term.is_tuple[side] else parts[0]
         if connector is None:
             return value
@@ -137,18 +159,6 @@ class Line:
         if use not in adapted:
             adapted[use] = _adapt(connector, value)
         return adapted[use]
-
-    def _keywords(self, values: Values, context: Mapping[str, Any]) -> dict[str, Any]:
-        keywords = {argument: _value(values, key) for argument, key in self._extra_keys.items()}
-        for name, required in self.term.context.items():
-            if context.get(name) is not None:
-                keywords[name] = context[name]
-            elif required:
-                raise StillroomError(
-                    f"{type(self.term.loss).__name__} needs the argument {name!r}",
-                    fix=f"Pass it: distiller(inputs, {name}=...); or record it: extra={{{name!r}: site}}.",
-                )
-        return keywords
 
     def _bound(self, site: Site, key: str, allowed: list[str]) -> Site:
         if site.model is None and len(allowed) == 1:
@@ -167,14 +177,13 @@ class Line:
         )
 
 
-def _value(values: Values, key: str) -> Any:
-    if key not in values:  # of a teacher, since what was taught came from outside
-        raise StillroomError(
-            f"nothing was taught for {key!r}",
-            got=f"values of {', '.join(map(repr, values))}",
-            fix="Pass what distiller.teach(*inputs) returns while this term is active.",
-        )
-    return values[key]
+def _untaught(values: Values, key: str) -> NoReturn:
+    """A value of a teacher is absent: what was taught came from outside."""
+    raise StillroomError(
+        f"nothing was taught for {key!r}",
+        got=f"values of {', '.join(map(repr, values))}",
+        fix="Pass what distiller.teach(*inputs) returns while this term is active.",
+    )
 
 
 def given(connector: object) -> nn.Module | None:

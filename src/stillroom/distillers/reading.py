@@ -33,26 +33,35 @@ class Reading:
                 if site.model == name:
                     self._where.setdefault(str(site), (where, site))
         self._taps = [(key, site.recorder, taps[key]) for key, (_, site) in self._where.items() if key in taps]
+        # Values of modules that run once, whole: most are, and every step asks.
+        self._plain = {key for key, recorder, _ in self._taps if recorder.call is None and not recorder.items}
         self._outputs = [(key, site.recorder.items) for key, (_, site) in self._where.items() if key not in taps]
 
     def __bool__(self) -> bool:
         return bool(self._where)
 
-    def run(self, inputs: tuple[Any, ...]) -> tuple[Any, dict[str, Any]]:
-        """Call the model: its output, and the recorded values by the full name of their site.
+    def run(self, inputs: tuple[Any, ...], values: dict[str, Any]) -> Any:
+        """Call the model.
+
+        Args:
+            inputs: of the model.
+            values: gets what is recorded, by the full name of its site.
+
+        Returns:
+            The model's output.
 
         Raises:
             StillroomError: a site has no value, or not this item; names the term and, for a module that did not run,
                 the nearest ones that did.
         """
-        values: dict[str, Any] = {}
         key: str | None = None
         for _, _, tap in self._taps:
             tap.open()
         try:
             output = call(self._model, inputs)
             for key, recorder, tap in self._taps:
-                values[key] = chosen(recorder, tap.close())
+                calls = tap.close()
+                values[key] = calls[0] if len(calls) == 1 and key in self._plain else chosen(recorder, calls)
             for key, items in self._outputs:
                 values[key] = pick(output, items) if items else output
         except BaseException as error:
@@ -61,7 +70,7 @@ class Reading:
             if key is None or not isinstance(error, StillroomError):
                 raise
             raise self._explained(error, key, inputs) from None
-        return output, values
+        return output
 
     def _explained(self, error: StillroomError, key: str, inputs: tuple[Any, ...]) -> StillroomError:
         """The error with the term's name; for a module that did not run, another pass finds the nearest that did."""

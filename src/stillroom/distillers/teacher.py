@@ -57,7 +57,7 @@ class Teacher(nn.Module):
         """
         self._still_frozen()
         with torch.no_grad():
-            output = call(self.network, self._transformed(inputs))
+            output = call(self.network, inputs if self.transform is None else _transformed(self.transform, inputs))
             return output if self.classes is None else self._mapped(output, self.classes)
 
     def train(self, mode: bool = True) -> Teacher:
@@ -71,12 +71,6 @@ class Teacher(nn.Module):
             if isinstance(hidden, nn.Module):
                 hidden._apply(fn, recurse)  # pyright: ignore[reportPrivateUsage] - the way of .to(), .half(), .cuda()
         return self
-
-    def _transformed(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        if self.transform is None:
-            return inputs
-        changed = self.transform(*inputs)
-        return cast("tuple[Any, ...]", changed) if isinstance(changed, tuple) else (changed,)
 
     def _mapped(self, output: Any, classes: list[int]) -> Any:
         if not isinstance(output, Tensor) or output.dim() < 2 or max(classes) >= output.shape[1]:
@@ -95,6 +89,11 @@ class Teacher(nn.Module):
                     fix="Its BatchNorm statistics would move and its dropout would be on. Do not call train() on it, "
                     "or on a module that contains it; call eval() to go on.",
                 )
+
+
+def _transformed(transform: Callable[..., Any], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    changed = transform(*inputs)
+    return cast("tuple[Any, ...]", changed) if isinstance(changed, tuple) else (changed,)
 
 
 def call(model: nn.Module, inputs: tuple[Any, ...]) -> Any:

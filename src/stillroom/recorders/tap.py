@@ -50,7 +50,9 @@ class Tap:
         calls, watched = self.calls, self._watched
         self.forget()
         if watched:
-            changed = any(tensor._version != version for tensor, version in watched)
+            changed = False
+            for tensor, version in watched:
+                changed |= tensor._version != version
             unexpected = changed and self._copy is False
             self._copy = changed
             if unexpected:
@@ -65,7 +67,9 @@ class Tap:
         if self._open:
             value = _arguments(args, given) if self._inputs else given
             if self._copy is not True and not torch.compiler.is_compiling():
-                self._watched += [(leaf, leaf._version) for leaf in _tensors(value) if not leaf.is_inference()]
+                for leaf in _tensors(value):
+                    if not leaf.is_inference():
+                        self._watched.append((leaf, leaf._version))
             self.calls.append(value if self._copy is False else tree_map(_copied, value))
 
     def __reduce__(self) -> tuple[Any, ...]:

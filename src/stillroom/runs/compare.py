@@ -87,21 +87,21 @@ def compare_jobs(
     config: dict[str, object],
 ) -> Comparison:
     """Run every job that has not ended yet, then write the comparison's results and report."""
-    for role in ROLES:
-        first = job(role, seeds[0], folder / f"{role}-{seeds[0]}")
-        prepared(first).release()  # rather now than after the first training
+    first = [job(role, seeds[0], folder / f"{role}-{seeds[0]}") for role in ROLES]
+    for either in first:
+        prepared(either).release()  # rather now than after the first training
     names = [f"{role}-{seed}" for role in ROLES for seed in seeds]
     if is_first_process():
         write_config(folder, {**config, "seeds": len(seeds)})
     if teacher is not None:
         names.insert(0, "teacher")
         if is_first_process():
-            _teacher_record(folder / "teacher", first, teacher)
+            _teacher_record(folder / "teacher", first[0], teacher)
     for seed in seeds:
         for role in ROLES:
             if not is_finished(folder / f"{role}-{seed}"):
                 _fit(folder, job(role, seed, folder / f"{role}-{seed}"))
-    results = compare_runs({name: read_run(folder / name) for name in names}, name=first.name)
+    results = compare_runs({name: read_run(folder / name) for name in names}, name=first[0].name)
     if is_first_process():
         write(results, folder)
         write_report(folder)
