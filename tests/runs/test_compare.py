@@ -1,13 +1,12 @@
 """The same student alone and distilled: door 2 and door 3."""
 
 import functools
-import re
 import shutil
 
 import pytest
 import torch
 import yaml
-from tiny_runs import QUIET, Stripes, files, network, results, same_bits, tiny, trained_network, weights
+from tiny_runs import QUIET, Stripes, network, refused, results, same_bits, tiny, trained_network, weights
 from torch import nn
 
 import stillroom as kd
@@ -36,13 +35,6 @@ def comparison(shop):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(shop)
         return compare_recipe(tiny("trainer.max_epochs=1"), seeds=2, out="comparison")
-
-
-def refused(place, message, call):
-    before = files(place)
-    with pytest.raises(kd.StillroomError, match=f"^{re.escape(message)}"):
-        call()
-    assert files(place) == before
 
 
 def test_what_a_comparison_leaves_behind(compared):

@@ -2,13 +2,12 @@
 
 import functools
 import json
-import re
 
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from tiny_runs import QUIET, Stripes, files, network, rows, same_bits, trained_network, weights
+from tiny_runs import QUIET, Stripes, network, refused, rows, same_bits, trained_network, weights
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -33,12 +32,6 @@ def distilled(tmp_path, teacher, student=None, **options):
     student = network() if student is None else student
     options = {"epochs": 1, "batch_size": 8, "out": tmp_path / "out", "trainer": QUIET} | options
     return kd.distill(student, teacher, Stripes(), Stripes(48, seed=1), **options)
-
-
-def refused(tmp_path, message, call):
-    with pytest.raises(kd.StillroomError, match=f"^{re.escape(message)}"):
-        call()
-    assert not files(tmp_path)
 
 
 def test_the_model_is_the_users_own_and_plain(done):

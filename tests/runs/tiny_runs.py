@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from torch.utils.data import Dataset
 
+from stillroom.errors import StillroomError
 from stillroom.models import SmallCNN
 from stillroom.runs import Recipe, read_recipe
 
@@ -88,3 +92,11 @@ def trained_network() -> SmallCNN:
 def same_bits(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     mine, theirs = one.state_dict(), other.state_dict()
     return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def refused(place: Path, message: str, call: Callable[[], object]) -> None:
+    """The call ends with this message and leaves every file of the place as it was."""
+    before = files(place)
+    with pytest.raises(StillroomError, match=f"^{re.escape(message)}"):
+        call()
+    assert files(place) == before

@@ -1,0 +1,46 @@
+"""What the tests of the command share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stillroom.cli.main import main
+from stillroom.export import measure
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Latencies are measured by one run, no choice of an earlier test lingers in the environment, lines are long."""
+    monkeypatch.setattr(measure, "SECONDS", 0.0)
+    monkeypatch.setattr(measure, "WARM_UP_SECONDS", 0.0)
+    monkeypatch.delenv("STILLROOM_RUN", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place with one run, ``run``, a comparison, ``comparison``, and their teacher under ``runs/teachers``."""
+    from words_said import TINY
+
+    place = tmp_path_factory.mktemp("shop")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        assert main(["train", "-c", "digits", "-o", *TINY, "--out", "run"]) == 0
+        assert main(["compare", "-c", "digits", "--seeds", "1", "-o", *TINY, "--out", "comparison"]) == 0
+    return place
+
+
+@pytest.fixture
+def here(shop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test runs in the place where the run, the comparison and their teacher are."""
+    monkeypatch.chdir(shop)
+    return shop
+
+
+@pytest.fixture
+def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test runs in an empty place."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

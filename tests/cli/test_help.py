@@ -1,0 +1,58 @@
+"""What the command says of itself."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+from words_said import said, usage
+
+from stillroom.cli.main import COMMANDS
+from stillroom.runs.recipe import KEYS, SHARED, TEACHER_KEYS
+from stillroom.runs.settings import TrainerSettings
+from stillroom.runs.terms import TERM_KEYS
+
+
+def test_every_command_is_listed():
+    status, out, complaint = said("--help")
+    assert (status, complaint) == (0, "")
+    for name, text in COMMANDS.items():
+        assert f"  {name}" in out
+        assert text in out
+    assert said() == (status, out, complaint)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_every_command_explains_itself(name, word):
+    status, out, complaint = said(name, word)
+    assert (status, complaint) == (0, "")
+    assert out.startswith(f"usage: stillroom {name} ")
+    assert COMMANDS[name].split()[0].capitalize() in out
+    assert max(len(line) for line in out.splitlines()) <= 120
+
+
+@pytest.mark.parametrize("name", ["train", "compare"])
+def test_every_key_of_a_recipe_is_explained(name):
+    _, out, _ = said(name, "--help")
+    words = out.replace(",", " ").replace(":", " ").replace("terms.NAME", "terms").split()
+    settings = [field.name for field in dataclasses.fields(TrainerSettings)]
+    for key in (*KEYS, *SHARED, *TEACHER_KEYS, *TERM_KEYS, *settings):
+        assert key in words, key
+
+
+def test_an_unknown_command():
+    assert said("trian") == (2, "", "stillroom: there is no command 'trian'. Did you mean 'train'?\n")
+    assert said("xyz")[2].startswith("stillroom: there is no command 'xyz'. There are: compare, demo, eval, ")
+    assert usage("-c", "digits") == "stillroom: error: unrecognized arguments: -c" or "required" in usage(
+        "-c", "digits"
+    )
+
+
+def test_listing_recipes_is_quick():
+    """What takes seconds to import is not needed to say what there is."""
+    code = "import sys; from stillroom.cli.main import main; main(['recipes']); print(*sorted(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    *listing, modules = out.splitlines()
+    assert any(line.startswith("digits ") for line in listing)
+    assert not {"lightning", "torchvision", "jsonargparse"} & set(modules.split())

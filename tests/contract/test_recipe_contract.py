@@ -1,0 +1,110 @@
+"""What holds for every recipe that is shipped, by its being there."""
+
+import re
+import struct
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from stillroom.distillers import Distiller
+from stillroom.export import measure
+from stillroom.recipes import shipped, summary
+from stillroom.runs import read_recipe, train
+from stillroom.runs.check import check
+from stillroom.runs.train import make_data, make_job
+
+RECIPES = list(shipped())
+QUICK = (
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=2",
+    "trainer.progress=false",
+    "teacher.trainer.max_epochs=1",
+    "teacher.trainer.limit_train_batches=2",
+    "teacher.trainer.progress=false",
+    "teacher.check=false",
+    "data.batch_size=8",
+    "teacher.data.batch_size=8",
+)
+
+
+def on(name, data):
+    return read_recipe(name).data.class_path == f"stillroom.data.{data}"
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory):
+    """Files of the form of MNIST's, with 40 images for training and 20 for tests."""
+    folder = tmp_path_factory.mktemp("data") / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    for part, count in (("train", 40), ("t10k", 20)):
+        images = noise.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 2051, count, 28, 28) + images.tobytes())
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, count) + labels.tobytes())
+    return folder.parent.parent
+
+
+@pytest.fixture
+def words(data_root, monkeypatch):
+    """Overrides that let a recipe run on little data in little time; of its models they change nothing."""
+    monkeypatch.setattr(measure, "SECONDS", 0.0)
+    monkeypatch.setattr(measure, "WARM_UP_SECONDS", 0.0)
+
+    small = ["data.validation=20", "teacher.data.validation=20", f"data.root={data_root}"]
+    return lambda name: [*QUICK, *(small if on(name, "MNIST") else [])]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_says_what_it_is(name):
+    """Its file begins with a sentence for the listing, and its name can be one of a folder."""
+    assert 20 < len(summary(shipped()[name])) < 160
+    assert re.fullmatch(r"[a-z0-9-]+", name)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_is_written_whole_and_read_again(name, tmp_path):
+    recipe = read_recipe(name)
+    assert recipe.name == name
+    path = tmp_path / "again.yaml"
+    path.write_text(yaml.safe_dump(recipe.plain()))
+    again = read_recipe(path)
+    assert again.plain() == recipe.plain()
+    assert again.fingerprint() == recipe.fingerprint()
+    assert again.teacher_recipe().fingerprint() == recipe.teacher_recipe().fingerprint()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_its_parts_fit_together(name, words, tmp_path):
+    """Student, teacher, terms, task, optimizer and data are built and understand each other, at their own size."""
+    recipe = read_recipe(name, words(name))
+    job = make_job(recipe, make_data(recipe), tmp_path, "distilled")
+    check(job)
+    own = recipe.teacher_recipe()
+    teacher = make_job(own, make_data(own), tmp_path, "teacher")
+    check(teacher)
+    distiller = Distiller(job.student, teacher.student, terms=dict(job.terms))
+    batch = job.data.sample(4)
+    distiller.prepare(batch["inputs"], labels=batch["labels"], index=batch["index"])
+    found = distiller(batch["inputs"], labels=batch["labels"], index=batch["index"])
+    assert found.losses.keys() == recipe.terms.keys() != set()
+    assert torch.isfinite(found.loss)
+    assert job.data.num_classes == found.output.shape[1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if on(name, "Digits")])
+def test_it_trains(name, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = train(read_recipe(name, words(name)), out="run")
+    assert run.results.steps == 2
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_nothing_in_it_is_tuned_on_the_test_set(name):
+    """The best epoch is picked on images that are held out from the training set."""
+    data = read_recipe(name).data.init_args
+    assert data.get("validation", 1) != 0
