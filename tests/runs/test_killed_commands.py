@@ -141,7 +141,7 @@ def test_a_signal_to_the_command(unbroken, tmp_path, number, status):
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(tmp_path / "run" / "metrics.csv", process)
+    wait_for(tmp_path / "run" / "checkpoints" / "last.ckpt", process)
     process.send_signal(number)
     said, complaint = process.communicate(timeout=120)
     assert process.returncode == status, complaint
