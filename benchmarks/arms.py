@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,11 +27,15 @@ from stillroom.runs.randomness import StepRandomness
 from stillroom.runs.settings import TrainerSettings
 
 BATCH, TAU, KL_WEIGHT, HINT_WEIGHT = 32, 4.0, 0.9, 0.5
-HAND, AGAIN, DISTILLER, TRAIN = "by hand", "by hand, again", "Distiller", "stillroom train"
+HAND, AGAIN, LOSSES = "by hand", "by hand, again", "by hand, our losses"
+DISTILLER, TRAIN = "Distiller", "stillroom train"
+
 Batch = dict[str, Tensor]
 Report = Callable[[Tensor], None]
 Loop = Callable[[Sequence[Batch], Report], None]
 """Trains on the batches in their order and reports the loss after each step."""
+Formula = Callable[[Tensor, Tensor], Tensor]
+"""The loss between a value of the student and the teacher's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +87,14 @@ def alone(student: nn.Module) -> Loop:
     return loop
 
 
-def by_hand(student: nn.Module, teacher: nn.Module, site: str) -> Loop:
+def kl_divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    log_p, log_q = F.log_softmax(student / TAU, dim=1), F.log_softmax(teacher / TAU, dim=1)
+    return F.kl_div(log_p, log_q, reduction="batchmean", log_target=True) * TAU**2
+
+
+def by_hand(
+    student: nn.Module, teacher: nn.Module, site: str, *, kl: Formula = kl_divergence, hint: Formula = F.mse_loss
+) -> Loop:
     """What one writes without a framework."""
     teacher.eval().requires_grad_(False)
     seen: dict[str, Tensor] = {}
@@ -96,10 +108,8 @@ def by_hand(student: nn.Module, teacher: nn.Module, site: str) -> Loop:
             with torch.no_grad():
                 target = teacher(images)
             logits = student(images)
-            log_p, log_q = F.log_softmax(logits / TAU, dim=1), F.log_softmax(target / TAU, dim=1)
-            kl = F.kl_div(log_p, log_q, reduction="batchmean", log_target=True) * TAU**2
-            hint = F.mse_loss(seen["student"], seen["teacher"])
-            loss = F.cross_entropy(logits, labels) + KL_WEIGHT * kl + HINT_WEIGHT * hint
+            terms = KL_WEIGHT * kl(logits, target) + HINT_WEIGHT * hint(seen["student"], seen["teacher"])
+            loss = F.cross_entropy(logits, labels) + terms
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -160,15 +170,27 @@ class InMemory:
         return iter(self.batches)
 
 
+@contextmanager
+def quiet() -> Generator[None, None, None]:
+    """Lightning's advice on loaders and devices is not for a list of batches."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def through_trainer(distiller: Distiller) -> Loop:
     """One epoch with the module, the callbacks and the Trainer of ``stillroom train``, without progress bar."""
     algorithm = Offline(distiller, optimizer=sgd)
-    settings = TrainerSettings(max_epochs=1, accelerator="cpu", limit_val_batches=0)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    settings = TrainerSettings(max_epochs=1, accelerator="cpu")
 
     def loop(batches: Sequence[Batch], report: Report) -> None:
-        with TemporaryDirectory() as name, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Lightning's advice on loaders is not for a list of batches
+        with TemporaryDirectory() as name, quiet():
             folder = Path(name)
             history = History(folder, every=settings.log_every)
             callbacks = [StepRandomness(0), history, Reporter(report), Checkpoints(folder, monitor=None)]
@@ -199,6 +221,7 @@ def loops(size: Size) -> dict[str, Loop]:
     return {
         CONTROL: alone(copy.deepcopy(student)),
         HAND: by_hand(*pair()),
+        LOSSES: by_hand(*pair(), kl=KLDivergence(tau=TAU), hint=L2()),
         DISTILLER: with_distiller(prepared(*pair(), batch)),
         TRAIN: through_trainer(prepared(*pair(), batch)),
         AGAIN: by_hand(*pair()),

@@ -14,8 +14,12 @@ from typing import Any
 Block = Callable[[], float]
 """Runs some steps of one arm and returns the seconds that one of them took."""
 
-CONTROL = "control"
+CONTROL = "student alone"
 TRIES = 3
+
+
+class NoisyMachineError(RuntimeError):
+    """Too many rounds were void."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,13 @@ def interleave(arms: Mapping[str, Block], control: Block, *, rounds: int, tolera
         tolerance: largest change of the control, as a share of the smaller time.
 
     Raises:
-        RuntimeError: the machine is too noisy for so many valid rounds.
+        NoisyMachineError: too few of the rounds were valid.
     """
     names, void = list(arms), 0
     seconds: dict[str, list[float]] = {CONTROL: [], **{name: [] for name in names}}
     while len(seconds[CONTROL]) < rounds:
         if len(seconds[CONTROL]) + void == TRIES * rounds:
-            raise RuntimeError(f"the machine is too noisy: {void} of {TRIES * rounds} rounds are void")
+            raise NoisyMachineError(f"the machine is too noisy: {void} of {TRIES * rounds} rounds are void")
         names.reverse()
         before = _one(control)
         now = {name: _one(arms[name]) for name in names}

@@ -10,7 +10,7 @@ import argparse
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,7 +21,7 @@ from rich.table import Table
 from torch import nn
 
 from arms import BATCH, DISTILLER, HAND, TRAIN, Batch, Loop, Size, loops
-from measure import CONTROL, Block, Timings, interleave, write_json
+from measure import CONTROL, Block, NoisyMachineError, Timings, interleave, write_json
 from stillroom.models import resnet8x4, resnet32x4
 from stillroom.runs.machine import hardware, now, versions
 
@@ -105,8 +105,7 @@ def block(loop: Loop, batches: Sequence[Batch], warm_up: int) -> Block:
 
 
 def measured(size: Size, *, rounds: int, tolerance: float = 0.1) -> Timings:
-    """Compares the losses, then times all arms."""
-    torch.set_num_threads(size.threads)
+    """Compares the losses, then times all arms, with as many threads as torch has now."""
     arms = loops(size)
     torch.manual_seed(1)
     batches = size.batches()
@@ -128,8 +127,7 @@ def summary(name: str, timings: Timings) -> dict[str, Any]:
             target = TARGETS[name, arm]
             figures |= {"target": str(target), "met": target.met(ratio[1], extra[1])}
         arms[arm] = {**figures, "seconds": seconds}
-    size = SIZES[name]
-    conditions = {"hardware": hardware(torch.device("cpu")), "batch": BATCH, "steps_per_round": size.steps}
+    conditions = {"hardware": hardware(torch.device("cpu")), "batch": BATCH, "steps_per_round": SIZES[name].steps}
     return {**conditions, "rounds": len(timings.seconds[HAND]), "void_rounds": timings.void, "arms": arms}
 
 
@@ -157,10 +155,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, help="of torch, in place of the size's own (mlp 1, real 2)")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the figures are written")
     options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        parser.error(f"--rounds is 1 or more, not {options.rounds}")
     console, sizes = Console(), {}
     for name in SIZES if options.size == "all" else [options.size]:
-        size = SIZES[name] if options.threads is None else replace(SIZES[name], threads=options.threads)
-        sizes[name] = summary(name, measured(size, rounds=options.rounds))
+        torch.set_num_threads(options.threads or SIZES[name].threads)
+        try:
+            timings = measured(SIZES[name], rounds=options.rounds)
+        except NoisyMachineError as error:
+            parser.exit(2, f"{name}: {error}\n")
+        sizes[name] = summary(name, timings)
         console.print(table(name, sizes[name]))
     write_json(options.json, {"benchmark": "overhead", "date": now(), "versions": versions(), "sizes": sizes})
     return 0 if all(figures.get("met", True) for size in sizes.values() for figures in size["arms"].values()) else 1

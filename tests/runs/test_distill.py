@@ -2,6 +2,7 @@
 
 import functools
 import json
+import signal
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch.utils.data import TensorDataset
 
 import stillroom as kd
 from stillroom.models import SmallCNN
+from stillroom.runs import InterruptedRun
 
 
 @pytest.fixture(scope="module")
@@ -290,3 +292,26 @@ def test_tensors_are_a_data_set_too(teacher, tmp_path):
     sets = TensorDataset(data.images, torch.tensor(data.targets))
     run = kd.distill(network(), teacher, sets, sets, epochs=1, out=tmp_path / "out", trainer=QUIET)
     assert run.results.steps == 1
+
+
+class Interrupting(Stripes):
+    """Somebody presses Ctrl-C while the 120th sample is read: in the second epoch."""
+
+    reads = 0
+
+    def __getitem__(self, index):
+        self.reads += 1
+        if self.reads == 120:
+            raise KeyboardInterrupt
+        return super().__getitem__(index)
+
+
+def test_ctrl_c_tells_how_to_go_on(done, teacher, tmp_path):
+    run, _ = done
+    options = {"epochs": 2, "batch_size": 8, "out": tmp_path / "out", "trainer": QUIET}
+    with pytest.raises(InterruptedRun) as stopped:
+        kd.distill(network(), teacher, Interrupting(), Stripes(48, seed=1), **options)
+    assert str(stopped.value) == f"interrupted; the same call with out='{tmp_path}/out' and resume=True goes on"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert distilled(tmp_path, teacher, network(seed=9), epochs=2, resume=True).results.steps == 24
+    assert weights(tmp_path / "out") == weights(run.folder)

@@ -8,11 +8,13 @@ import pytest
 import torch
 from tiny_runs import results, rows
 
+from stillroom.distillers import Distiller
+from stillroom.runs import fit
 from stillroom.runs.checkpoints import read_checkpoint
 from stillroom.runs.evaluate import evaluate
 from stillroom.runs.load import load
 from stillroom.runs.recipe import read_recipe
-from stillroom.runs.train import make_data
+from stillroom.runs.train import make_data, make_job
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +75,25 @@ def test_the_results_are_those_of_the_whole_sets(place):
         assert found[split]["last"]["loss"] == pytest.approx(measured.loss, rel=1e-6)
     (row,) = [row for row in rows(folder) if row["phase"] == "validation"]
     assert float(row["accuracy"]) == pytest.approx(found["validation"]["last"]["accuracy"])
+
+
+ADAPTER = "{class_path: Conv1x1, init_args: {in_channels: 8, out_channels: 64}}"
+CONNECTOR = f"{{loss: L2, student: layer2, teacher: layer2, connector: {ADAPTER}}}"
+
+
+@pytest.mark.parametrize(
+    ("words", "tolerant"),
+    [
+        ([], False),
+        ([f"terms.hint={CONNECTOR}"], True),
+        (["task_weight=0"], True),
+        ([f"terms.hint={CONNECTOR}", "trainer.strategy=ddp"], False),
+    ],
+)
+def test_parameters_that_may_go_without_a_gradient(tmp_path, words, tolerant):
+    """A connector whose term stops, or a head behind the features that terms read: plain DDP would refuse them."""
+    recipe = read_recipe("digits", ["trainer.devices=2", "trainer.accelerator=cpu", *words])
+    job = make_job(recipe, make_data(recipe), tmp_path, "distilled")
+    distiller = Distiller(job.student, recipe.teacher_recipe().student.make(), terms=dict(job.terms))
+    trainer = fit._trainer(job, distiller, [])
+    assert trainer.strategy._ddp_kwargs.get("find_unused_parameters", False) is tolerant

@@ -145,8 +145,10 @@ class _Interruption(Callback):
 def _trainer(job: Job, distiller: Distiller, callbacks: list[Callback]) -> Trainer:
     settings = job.settings.lightning()
     several = settings["devices"] not in (1, "1", [0]) or settings["num_nodes"] > 1
-    if several and settings["strategy"] == "auto" and (distiller.connectors or any(distiller.losses.parameters())):
-        # A term that stops leaves its connector without a gradient, which plain DDP refuses.
+    # A term that stops leaves its connector without a gradient, and terms on features the student's head, which plain
+    # DDP refuses.
+    idle = job.task_weight == 0 or distiller.connectors or any(distiller.losses.parameters())
+    if several and settings["strategy"] == "auto" and idle:
         settings["strategy"] = "ddp_find_unused_parameters_true"
     try:
         trainer = Trainer(
