@@ -31,6 +31,7 @@ def _body(place: Path, words: list[str], at: Place | None) -> None:
     from stillroom.cli.main import main
     from stillroom.export import measure
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background may have been told to ignore it
     os.chdir(place)
     with (place / "said.txt").open("w") as said:
         os.dup2(said.fileno(), 1)

@@ -140,6 +140,7 @@ def test_a_signal_to_the_command(unbroken, tmp_path, number, status):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as in a terminal, not as in the background
     )
     wait_for(tmp_path / "run" / "checkpoints" / "last.ckpt", process)
     process.send_signal(number)
