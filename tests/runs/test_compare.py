@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 import yaml
-from tiny_runs import QUIET, Stripes, network, refused, results, same_bits, tiny, trained_network, weights
+from tiny_runs import QUIET, Stripes, network, refused, results, rows, same_bits, tiny, trained_network, weights
 from torch import nn
 
 import stillroom as kd
@@ -78,6 +78,19 @@ def test_what_one_run_learns_does_not_reach_the_next(teacher, tmp_path):
     sets = Stripes(), Stripes(48, seed=1)
     kd.compare(make_student, teacher, *sets, seeds=1, epochs=1, terms=terms, out=tmp_path / "c", trainer=QUIET)
     assert all(torch.equal(before[name], value) for name, value in connector.state_dict().items())
+
+
+@pytest.mark.usefixtures("here")
+def test_alone_it_has_the_task_to_learn_from(teacher, tmp_path):
+    sets = Stripes(), Stripes(48, seed=1)
+    of_objects = kd.compare(
+        make_student, teacher, *sets, seeds=1, epochs=1, task_weight=0, out=tmp_path / "o", trainer=QUIET
+    )
+    of_a_recipe = compare_recipe(tiny("trainer.max_epochs=1", "task_weight=0"), seeds=1, out=tmp_path / "r")
+    for found in (of_objects, of_a_recipe):
+        alone, distilled = (rows(found.folder / f"{role}-0")[-1] for role in ("alone", "distilled"))
+        assert (alone["loss"], alone["task_share"]) == (alone["task"], "1.0")
+        assert (distilled["loss"], distilled["kl_share"]) == (distilled["kl"], "1.0")
 
 
 def test_one_student_for_all_is_refused(teacher, tmp_path):

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING
 
 from stillroom.cli.train import one_of
-from stillroom.cli.words import add_out, add_recipe
+from stillroom.cli.words import add_out, add_recipe, show
 from stillroom.errors import StillroomError
-
-if TYPE_CHECKING:
-    from stillroom.runs import Comparison
 
 SEEDS = 3
 
@@ -30,17 +26,8 @@ def run(arguments: Namespace) -> None:
         for letter, value in (("-o", arguments.override or None), ("--seeds", arguments.seeds)):
             if value is not None:
                 raise StillroomError("-r goes on with a comparison as it was begun", where=letter, got=value)
-        show(resume_comparison(arguments.resume))
+        done = resume_comparison(arguments.resume)
     else:
         recipe = read_recipe(arguments.config, arguments.override, teacher=arguments.teacher)
-        show(compare_recipe(recipe, seeds=SEEDS if arguments.seeds is None else arguments.seeds, out=arguments.out))
-
-
-def show(comparison: Comparison) -> None:
-    import rich
-
-    from stillroom.runs.folder import is_first_process
-
-    if is_first_process():  # of those that train together
-        rich.print(comparison.table())
-        print(f"Run folder: {comparison.folder}\nReport: {comparison.folder / 'report.html'}")
+        done = compare_recipe(recipe, seeds=SEEDS if arguments.seeds is None else arguments.seeds, out=arguments.out)
+    show(done.folder, done.table())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from stillroom.cli.compare import SEEDS, show
-from stillroom.cli.words import add_out, add_overrides
+from stillroom.cli.compare import SEEDS
+from stillroom.cli.words import add_out, add_overrides, show
 
 RECIPE = "digits"
 
@@ -20,4 +20,5 @@ def run(arguments: Namespace) -> None:
 
     recipe = read_recipe(RECIPE, arguments.override)
     print(f"Recipe {RECIPE!r}: a teacher, then a small student alone and distilled, {SEEDS} seeds each.")
-    show(compare_recipe(recipe, seeds=SEEDS, out=arguments.out))
+    done = compare_recipe(recipe, seeds=SEEDS, out=arguments.out)
+    show(done.folder, done.table())

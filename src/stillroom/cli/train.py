@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from stillroom.cli.words import add_out, add_recipe
+from stillroom.cli.words import add_out, add_recipe, show
 from stillroom.errors import StillroomError
 
 
@@ -15,20 +15,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    import rich
-
     from stillroom.reports import table
     from stillroom.runs import read_recipe, resume, train
-    from stillroom.runs.folder import is_first_process
 
     one_of(arguments)
     if arguments.resume is not None:
         done = resume(arguments.resume, arguments.override)
     else:
         done = train(read_recipe(arguments.config, arguments.override, teacher=arguments.teacher), out=arguments.out)
-    if is_first_process():  # of those that train together
-        rich.print(table(done.folder))
-        print(f"Run folder: {done.folder}\nReport: {done.folder / 'report.html'}")
+    show(done.folder, table(done.folder))
 
 
 def one_of(arguments: Namespace) -> None:

@@ -114,9 +114,8 @@ class Distiller(nn.Module):
             raise _unprepared()
         if taught is None:
             taught = self.teach(*inputs)
-        values: dict[str, Any] = {}
+        values = dict(taught)
         output = self._reading.run(inputs, values)
-        values.update(taught)
         losses: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
         total: Tensor | None = None

@@ -98,6 +98,6 @@ def _transformed(transform: Callable[..., Any], inputs: tuple[Any, ...]) -> tupl
 
 def call(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
     """Run a model on the inputs; a single mapping becomes its keywords, those of a teacher after its transform."""
-    if len(inputs) == 1 and isinstance(inputs[0], Mapping) and not isinstance(model, Teacher):
-        return model(**cast("Mapping[str, Any]", inputs[0]))
-    return model(*inputs)
+    if len(inputs) != 1 or isinstance(inputs[0], Tensor) or isinstance(model, Teacher):
+        return model(*inputs)
+    return model(**cast("Mapping[str, Any]", inputs[0])) if isinstance(inputs[0], Mapping) else model(*inputs)
