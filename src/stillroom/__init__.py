@@ -9,9 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stillroom import connectors, losses
+from stillroom.deliveries import FunctionDelivery, MethodDelivery, ModuleDelivery
 from stillroom.distillers import Between, Constant, Decay, Distilled, Distiller, Schedule, Teacher, Term, WarmUp
 from stillroom.errors import StillroomError
-from stillroom.recorders import ModuleInputs, ModuleOutputs, record
+from stillroom.recorders import (
+    FunctionInputs,
+    FunctionOutputs,
+    Gradients,
+    MethodInputs,
+    MethodOutputs,
+    ModuleInputs,
+    ModuleOutputs,
+    Parameter,
+    record,
+)
 
 if TYPE_CHECKING:
     from stillroom.runs import Comparison, Run, compare, distill, load
@@ -23,8 +34,17 @@ __all__ = [
     "Decay",
     "Distilled",
     "Distiller",
+    "FunctionDelivery",
+    "FunctionInputs",
+    "FunctionOutputs",
+    "Gradients",
+    "MethodDelivery",
+    "MethodInputs",
+    "MethodOutputs",
+    "ModuleDelivery",
     "ModuleInputs",
     "ModuleOutputs",
+    "Parameter",
     "Run",
     "Schedule",
     "StillroomError",

@@ -19,11 +19,13 @@ keys of a recipe (a class is a path, {class_path: ..., init_args: {...}}, or a n
   task, task_weight    cross_entropy or a loss class, and its weight; 0 leaves it out, labels are optional then
   terms.NAME           what the teacher teaches:
     loss                 KLDivergence, SoftLabel, HardLabel, L2, L1, FSP, AttentionTransfer, or a class
-    student, teacher     sites: [teacher/]path[:input|:output][@call][item]; the model's output where nothing is said
+    student, teacher     sites: [teacher/]path[:input|:output][@call][item]; the model's output where nothing is said;
+                         or a recorder: {class_path: FunctionOutputs, init_args: {path: package.module.function}}
     connector            null, auto, a class, or a list of classes
     teacher_connector    null, or a class
     extra                {argument of the loss: site}
     weight               a number, or a schedule: WarmUp, Decay, Between
+  deliveries.NAME      what the student takes over: FunctionDelivery, MethodDelivery or ModuleDelivery
   optimizer            SGD, AdamW or another class of torch.optim
   scheduler            null, or a class of torch.optim.lr_scheduler
   scheduler_interval   epoch or step

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from stillroom.deliveries import Delivery
+from stillroom.distillers.courier import Courier
 from stillroom.distillers.line import STUDENT, Line, Values
 from stillroom.distillers.reading import Reading
 from stillroom.distillers.scope import untouched
@@ -64,11 +66,13 @@ class Distiller(nn.Module):
         student: the model to train, trained in place.
         teacher: a trained model, several by name (modules, or :class:`Teacher` for options), or None where no term
             reads one. Teachers are frozen: eval mode, no gradients.
-        terms: terms by name; None for plain knowledge distillation, ``KLDivergence(tau=4)`` of the two outputs.
+        terms: terms by name; None for plain knowledge distillation, ``KLDivergence(tau=4)`` of the two outputs, or for
+            none at all where there are deliveries.
+        deliveries: by name, what the student takes over from a teacher's forward pass instead of computing it.
 
     Raises:
-        StillroomError: a site that does not exist, a term without a teacher, a teacher that shares parameters with the
-            student or another object in its place.
+        StillroomError: a site that does not exist, a term or delivery without a teacher, a teacher that shares
+            parameters with the student or another object in its place.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Distiller(nn.Module):
         teacher: nn.Module | Mapping[str, nn.Module] | None = None,
         *,
         terms: Mapping[str, Term] | None = None,
+        deliveries: Mapping[str, Delivery] | None = None,
     ) -> None:
         super().__init__()
         teachers = _named(teacher)
@@ -87,14 +92,16 @@ class Distiller(nn.Module):
             {name: network if isinstance(network, Teacher) else Teacher(network) for name, network in teachers.items()}
         )
         if terms is None:
-            terms = {"kl": Term(KLDivergence(tau=4.0))} if teachers else {}
-        self.terms = dict(terms)
+            terms = {"kl": Term(KLDivergence(tau=4.0))} if teachers and not deliveries else {}
+        self.terms, self.deliveries = dict(terms), dict(deliveries or {})
         self.losses, self.connectors, self.teacher_connectors = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         self._lines = [self._line(name, term) for name, term in self.terms.items()]
+        self._couriers = [Courier(name, delivery, [*teachers]) for name, delivery in self.deliveries.items()]
         self._patches = Patches()
         self._taps: dict[str, Tap] = {}
         self._ready = all(term.connector != "auto" for term in self.terms.values())
         self._active: list[tuple[Line, float]] = []
+        self._delivering: list[Courier] = []
         self.epoch = self.step = 0
         self._attach()
 
@@ -115,7 +122,7 @@ class Distiller(nn.Module):
         if taught is None:
             taught = self.teach(*inputs)
         values = dict(taught)
-        output = self._reading.run(inputs, values)
+        output = self._reading.run(inputs, values, self._delivering)
         losses: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
         total: Tensor | None = None
@@ -156,9 +163,9 @@ class Distiller(nn.Module):
         """
         self._attach()
         with untouched(self):
-            reading, teaching = self._read(self._lines)
+            reading, teaching = self._read(self._lines, self._couriers)
             values = _taught(teaching, inputs)
-            reading.run(inputs, values)
+            reading.run(inputs, values, self._couriers)
             like = next((parameter for parameter in self.student.parameters() if parameter.is_floating_point()), None)
             adapted: dict[tuple[int, str], Any] = {}
             for line in self._lines:
@@ -177,8 +184,11 @@ class Distiller(nn.Module):
         before = [line for line, _ in self._active]
         self._active = [(line, weight) for line, weight in weights if weight != 0]
         now = [line for line, _ in self._active]
-        if now != before:
-            self._reading, self._teaching = self._read(now)
+        # What stops with the last term: a delivery without terms never does.
+        delivering = self._couriers if now or not self._lines else []
+        if now != before or delivering != self._delivering:
+            self._delivering = delivering
+            self._reading, self._teaching = self._read(now, delivering)
 
     def release(self) -> None:
         """Take every hook off the models. ``prepare`` puts them on again."""
@@ -231,13 +241,19 @@ class Distiller(nn.Module):
                 except StillroomError as error:
                     self._patches.restore()
                     raise error.at(where) from None
-        self._active = []
-        self._reading, self._teaching = self._read([])
+        for courier in self._couriers:
+            try:
+                courier.attach(self.student, models[courier.teacher], self._patches)
+            except StillroomError:
+                self._patches.restore()
+                raise
+        self._active, self._delivering = [], []
+        self._reading, self._teaching = self._read([], [])
         self.at()
 
-    def _read(self, lines: list[Line]) -> tuple[Reading, list[Reading]]:
-        """What these terms read of the student, and of each teacher that they need."""
-        teaching = [Reading(name, teacher, lines, self._taps) for name, teacher in self._holders()]
+    def _read(self, lines: list[Line], couriers: list[Courier]) -> tuple[Reading, list[Reading]]:
+        """What these terms read of the student, and of each teacher that they or the couriers need."""
+        teaching = [Reading(name, teacher, lines, self._taps, couriers) for name, teacher in self._holders()]
         return Reading(STUDENT, self.student, lines, self._taps), [reading for reading in teaching if reading]
 
     def _holders(self) -> list[tuple[str, Teacher]]:

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from torch import nn
 
+from stillroom.distillers.courier import Courier
 from stillroom.distillers.line import Line
 from stillroom.distillers.scope import untouched
 from stillroom.distillers.teacher import Teacher, call
 from stillroom.errors import StillroomError, did_you_mean
-from stillroom.patching import Patches
-from stillroom.recorders import NeverCalledError, Site, Tap, chosen, pick, unwrap
+from stillroom.patching import Patches, torch_calls
+from stillroom.recorders import NeverCalledError, Site, Tap, pick, unwrap
 
 
 class Reading:
-    """The sites of some terms in one model.
+    """The sites of some terms in one model, and what is delivered from it.
 
     Args:
         name: the model's name in site strings.
         model: the student, or the holder of a teacher.
         lines: the terms.
         taps: the tap of every site that is not the model's own output, by the site's full name.
+        couriers: those that collect here; none for the student.
     """
 
-    def __init__(self, name: str, model: nn.Module, lines: Iterable[Line], taps: Mapping[str, Tap]) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: nn.Module,
+        lines: Iterable[Line],
+        taps: Mapping[str, Tap],
+        couriers: Iterable[Courier] = (),
+    ) -> None:
         self._model = model
         self._where: dict[str, tuple[str, Site]] = {}
         for line in lines:
@@ -36,36 +46,52 @@ class Reading:
         # Values of modules that run once, whole: most are, and every step asks.
         self._plain = {key for key, recorder, _ in self._taps if recorder.call is None and not recorder.items}
         self._outputs = [(key, site.recorder.items) for key, (_, site) in self._where.items() if key not in taps]
+        self._couriers = [courier for courier in couriers if courier.teacher == name]
+        self._open = [*(courier.tap for courier in self._couriers), *(tap for _, _, tap in self._taps)]
 
     def __bool__(self) -> bool:
-        return bool(self._where)
+        return bool(self._where or self._couriers)
 
-    def run(self, inputs: tuple[Any, ...], values: dict[str, Any]) -> Any:
+    def run(self, inputs: tuple[Any, ...], values: dict[str, Any], couriers: Sequence[Courier] = ()) -> Any:
         """Call the model.
 
         Args:
             inputs: of the model.
-            values: gets what is recorded, by the full name of its site.
+            values: gets what is recorded, by the full name of its site, and what is collected, by its delivery.
+            couriers: those that hand over here what ``values`` holds for them.
 
         Returns:
             The model's output.
 
         Raises:
             StillroomError: a site has no value, or not this item; names the term and, for a module that did not run,
-                the nearest ones that did.
+                the nearest ones that did. The model makes more or fewer calls than were delivered to.
         """
+        if not couriers:
+            return self._run(inputs, values)
+        with ExitStack() as stack:
+            for courier in couriers:
+                stack.enter_context(courier.delivering(values))
+            return self._run(inputs, values)
+
+    def _run(self, inputs: tuple[Any, ...], values: dict[str, Any]) -> Any:
         key: str | None = None
-        for _, _, tap in self._taps:
-            tap.open()
         try:
+            for tap in self._open:
+                tap.open()
             output = call(self._model, inputs)
+            for tap in reversed(self._open):
+                tap.stop()
             for key, recorder, tap in self._taps:
                 calls = tap.close()
-                values[key] = calls[0] if len(calls) == 1 and key in self._plain else chosen(recorder, calls)
+                values[key] = calls[0] if len(calls) == 1 and key in self._plain else recorder.choose(calls)
             for key, items in self._outputs:
                 values[key] = pick(output, items) if items else output
+            key = None
+            for courier in self._couriers:
+                values[courier.key] = courier.collected()
         except BaseException as error:
-            for _, _, tap in self._taps:
+            for tap in reversed(self._open):
                 tap.forget()
             if key is None or not isinstance(error, StillroomError):
                 raise
@@ -73,19 +99,26 @@ class Reading:
         return output
 
     def _explained(self, error: StillroomError, key: str, inputs: tuple[Any, ...]) -> StillroomError:
-        """The error with the term's name; for a module that did not run, another pass finds the nearest that did."""
+        """The error with the term's name; for what did not run, another pass finds the nearest that did."""
         where, site = self._where[key]
         if not isinstance(error, NeverCalledError):
             return error.at(where)
-        ran: list[str] = []
+        tap = next(tap for name, _, tap in self._taps if name == key)
         network = unwrap(self._model.network if isinstance(self._model, Teacher) else self._model)
+        ran: list[str] = []
         with untouched(network), Patches() as patches:
-            for path, module in network.named_modules():
-                if path:
-                    patches.hook_outputs(module, lambda *_, path=path: ran.append(path))
-            call(self._model, inputs)
-        if not ran or site.recorder.path in ran:  # it runs, but the hooks came too late for a graph already compiled
+            if tap.blind_spot:
+                with torch_calls(ran.append):
+                    call(self._model, inputs)
+            else:
+                for path, module in network.named_modules():
+                    if path:
+                        patches.hook_outputs(module, lambda *_, path=path: ran.append(path))
+                call(self._model, inputs)
+        path = site.recorder.path
+        fix = tap.blind_spot
+        if not fix and (not ran or path in ran):  # it runs, but the hooks came too late for a graph already compiled
             fix = "Compiled code ignores hooks made after it: compile the distiller, not the models in it."
-        else:
-            fix = f"Of those that were: {did_you_mean(site.recorder.path, dict.fromkeys(ran))}"
+        elif not fix or path.startswith("torch."):
+            fix = f"{fix} Of those that were: {did_you_mean(path, dict.fromkeys(ran))}".lstrip()
         return StillroomError(error.problem, where=where, fix=fix)

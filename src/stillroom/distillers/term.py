@@ -10,7 +10,7 @@ from torch import nn
 
 from stillroom.distillers.schedule import Schedule, as_schedule
 from stillroom.errors import StillroomError, did_you_mean
-from stillroom.recorders import Recorder, Site, parse_site
+from stillroom.recorders import Gradients, Recorder, Site, parse_site
 
 CONTEXT = ("labels", "index", "boxes")
 """Names of a loss's positional arguments that are never the student's or the teacher's value."""
@@ -83,17 +83,26 @@ def _sites(side: str, given: Sites) -> tuple[Site, ...]:
     sites = given if _is_sequence(given) else ["" if given is None else given]
     if not sites:
         raise StillroomError("an empty sequence names no site", where=side, fix="Leave it out for the model's output.")
-    try:
-        return tuple(parse_site(site) for site in sites)
-    except StillroomError as error:
-        raise error.at(side) from None
+    return tuple(_site(side, site) for site in sites)
 
 
-def _extra(name: str, given: SiteLike) -> Site:
+def _site(where: str, given: object) -> Site:
     try:
         site = parse_site(given)
     except StillroomError as error:
-        raise error.at(f"extra.{name}") from None
+        raise error.at(where) from None
+    if isinstance(site.recorder, Gradients):
+        raise StillroomError(
+            "a gradient is there after the backward pass, and a loss is computed before",
+            where=where,
+            got=str(site),
+            fix="Record it on its own: with kd.record(model, name=Gradients(...)).",
+        )
+    return site
+
+
+def _extra(name: str, given: SiteLike) -> Site:
+    site = _site(f"extra.{name}", given)
     if site.model is None:
         raise StillroomError(
             "an extra value must say which model it comes from",

@@ -1,35 +1,40 @@
 """Recorders read the values of one site while a model runs."""
 
-from stillroom.recorders.items import describe, pick
-from stillroom.recorders.listing import SiteInfo, list_sites
-from stillroom.recorders.modules import (
-    ModuleInputs,
-    ModuleOutputs,
-    NeverCalledError,
-    Recorder,
-    chosen,
-    find_module,
-    unwrap,
-)
+from stillroom.recorders.calls import FunctionInputs, FunctionOutputs, MethodInputs, MethodOutputs
+from stillroom.recorders.gradients import Gradients
+from stillroom.recorders.items import Item, describe, pick, replaced
+from stillroom.recorders.listing import FunctionInfo, SiteInfo, list_functions, list_sites
+from stillroom.recorders.modules import ModuleInputs, ModuleOutputs, find_module, unwrap
+from stillroom.recorders.parameter import Parameter
 from stillroom.recorders.record import Recorded, record
+from stillroom.recorders.recorder import NeverCalledError, Recorder
 from stillroom.recorders.site import Site, parse_site
 from stillroom.recorders.tap import Tap
 
 __all__ = [
+    "FunctionInfo",
+    "FunctionInputs",
+    "FunctionOutputs",
+    "Gradients",
+    "Item",
+    "MethodInputs",
+    "MethodOutputs",
     "ModuleInputs",
     "ModuleOutputs",
     "NeverCalledError",
+    "Parameter",
     "Recorded",
     "Recorder",
     "Site",
     "SiteInfo",
     "Tap",
-    "chosen",
     "describe",
     "find_module",
+    "list_functions",
     "list_sites",
     "parse_site",
     "pick",
     "record",
+    "replaced",
     "unwrap",
 ]

@@ -1,7 +1,8 @@
-"""Picking a value out of what a module returned: tuples, mappings and model-output objects, nested."""
+"""Picking a value out of what was returned, or putting another in: tuples, mappings, model-output objects, nested."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -21,6 +22,31 @@ def pick(value: Any, items: tuple[Item, ...]) -> Any:
     for item in items:
         value = _one(value, item)
     return value
+
+
+def replaced(value: Any, items: tuple[Item, ...], part: Any) -> Any:
+    """A copy of the value, along the items only, with ``part`` where :func:`pick` would find it.
+
+    Raises:
+        StillroomError: the value has no such item; says what it is and what it has.
+    """
+    if not items:
+        return part
+    item, *rest = items
+    inner = replaced(_one(value, item), tuple(rest), part)
+    if isinstance(value, tuple):
+        parts = list(cast("tuple[Any, ...]", value))
+        if isinstance(item, int):
+            parts[item] = inner
+            make: Any = getattr(type(value), "_make", type(value))
+            return make(parts)
+        return cast("Any", value)._replace(**{item: inner})
+    changed: Any = copy.copy(value)
+    if isinstance(value, Mapping | list):
+        changed[item] = inner
+    else:
+        setattr(changed, str(item), inner)
+    return changed
 
 
 def _one(value: Any, item: Item) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillroom.patching import Patches
+from stillroom.patching import Patches, torch_calls
 from stillroom.recorders.items import describe
 from stillroom.recorders.modules import unwrap
 
@@ -32,6 +32,34 @@ class SiteInfo:
     parameters: int
 
 
+@dataclass(frozen=True)
+class FunctionInfo:
+    """A function of PyTorch that a model calls.
+
+    Attributes:
+        path: of :class:`~stillroom.recorders.FunctionOutputs`.
+        calls: how often it ran.
+    """
+
+    path: str
+    calls: int
+
+
+def list_functions(model: nn.Module, *inputs: Any) -> list[FunctionInfo]:
+    """Every function of PyTorch that the model called for these inputs, in the order of the first call.
+
+    The model runs as of :func:`list_sites`.
+    """
+    calls: dict[str, int] = {}
+
+    def count(path: str) -> None:
+        calls[path] = calls.get(path, 0) + 1
+
+    with torch_calls(count):
+        _run(unwrap(model), inputs)
+    return [FunctionInfo(path, number) for path, number in calls.items()]
+
+
 def list_sites(model: nn.Module, *inputs: Any) -> list[SiteInfo]:
     """Every module of a model, in the order of definition, with what it returned for these inputs.
 
@@ -39,16 +67,11 @@ def list_sites(model: nn.Module, *inputs: Any) -> list[SiteInfo]:
     """
     model = unwrap(model)
     outputs: dict[str, list[str]] = {}
-    modes = [(module, module.training) for module in model.modules()]
-    with Patches() as patches, torch.no_grad():
+    with Patches() as patches:
         for path, module in model.named_modules():
             outputs[path] = []
             patches.hook_outputs(module, lambda _m, _a, output, path=path: outputs[path].append(_shape(output)))
-        try:
-            model.eval()(*inputs)
-        finally:
-            for module, training in modes:
-                module.training = training
+        _run(model, inputs)
     return [
         SiteInfo(
             site=path,
@@ -59,6 +82,16 @@ def list_sites(model: nn.Module, *inputs: Any) -> list[SiteInfo]:
         )
         for path, module in model.named_modules()
     ]
+
+
+def _run(model: nn.Module, inputs: tuple[Any, ...]) -> None:
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            model.eval()(*inputs)
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _shape(output: Any) -> str:

@@ -3,56 +3,62 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import ClassVar, cast
 
 from torch import nn
 
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.patching import Patches
-from stillroom.recorders.items import Item, pick
-from stillroom.recorders.tap import Tap
+from stillroom.recorders.recorder import Recorder
+from stillroom.recorders.tap import HookTap
 
 
 @dataclass(frozen=True)
-class ModuleOutputs:
+class ModuleOutputs(Recorder):
     """The output of the module at ``path`` (``""``: of the model itself).
 
     Args:
         path: dotted path as in ``model.named_modules()``.
-        call: which call of the module, counted from 0; None where it is called once.
-        items: what to pick from the output, from the outside in: ``("logits", 0)``.
+        call, items: as of every recorder.
     """
 
-    path: str
-    call: int | None = None
-    items: tuple[Item, ...] = ()
+    noun: ClassVar[str] = "module"
 
-    def attach(self, model: nn.Module, patches: Patches, *, copy: bool | None = None) -> Tap:
-        tap = Tap(copy=copy)
+    def attach(self, model: nn.Module, patches: Patches, *, copy: bool | None = None) -> HookTap:
+        tap = HookTap(copy=copy)
         patches.hook_outputs(find_module(model, self.path), tap)
         return tap
 
+    def _at(self, index: int) -> str:
+        return f"{self.path}@{index}"
+
+    def __str__(self) -> str:
+        return self.path + self._suffix()
+
 
 @dataclass(frozen=True)
-class ModuleInputs:
+class ModuleInputs(Recorder):
     """The arguments of the module at ``path``.
 
     One argument is recorded as itself, several as a tuple, and with keywords a dict by position and name.
 
-    Args: as of :class:`ModuleOutputs`.
+    Args:
+        path: dotted path as in ``model.named_modules()``.
+        call, items: as of every recorder.
     """
 
-    path: str
-    call: int | None = None
-    items: tuple[Item, ...] = ()
+    noun: ClassVar[str] = "module"
 
-    def attach(self, model: nn.Module, patches: Patches, *, copy: bool | None = None) -> Tap:
-        tap = Tap(inputs=True, copy=copy)
+    def attach(self, model: nn.Module, patches: Patches, *, copy: bool | None = None) -> HookTap:
+        tap = HookTap(inputs=True, copy=copy)
         patches.hook_inputs(find_module(model, self.path), tap)
         return tap
 
+    def _at(self, index: int) -> str:
+        return f"{self.path}:input@{index}"
 
-Recorder = ModuleOutputs | ModuleInputs
+    def __str__(self) -> str:
+        return f"{self.path}:input{self._suffix()}"
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -76,32 +82,3 @@ def find_module(model: nn.Module, path: str) -> nn.Module:
             fix=did_you_mean(path, [name for name in modules if name]),
         )
     return modules[path]
-
-
-class NeverCalledError(StillroomError):
-    """A site that exists, in a module that did not run."""
-
-
-def chosen(recorder: Recorder, calls: list[Any]) -> Any:
-    """The value that the recorder asks for, out of what its tap collected: its call, and the items of it.
-
-    Raises:
-        NeverCalledError: the module did not run.
-        StillroomError: it ran less often than asked for, or several times with none chosen; or there is no such item.
-    """
-    index = recorder.call
-    if not calls:
-        raise NeverCalledError(f"module {recorder.path!r} was never called in the forward pass")
-    if index is None and len(calls) > 1:
-        raise StillroomError(
-            f"module {recorder.path!r} was called {len(calls)} times in one forward pass",
-            fix=f"Choose one call: {recorder.path}@0 ... {recorder.path}@{len(calls) - 1}.",
-        )
-    index = index or 0
-    if not -len(calls) <= index < len(calls):
-        raise StillroomError(
-            f"module {recorder.path!r} was called less often than asked for",
-            expected=f"call @{index}",
-            got=f"{len(calls)} call(s), counted from @0",
-        )
-    return pick(calls[index], recorder.items)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import nn
 
 from stillroom.errors import StillroomError
 from stillroom.patching import Patches
-from stillroom.recorders.modules import Recorder, chosen
+from stillroom.recorders.recorder import Recorder
 from stillroom.recorders.site import Site, parse_site
 from stillroom.recorders.tap import Tap
 
@@ -24,7 +24,7 @@ class Recorded(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         recorder, tap = self._taps[name]
         try:
-            return chosen(recorder, tap.calls)
+            return recorder.choose(tap.calls, fix=tap.blind_spot)
         except StillroomError as error:
             raise error.at(name) from None
 
@@ -43,7 +43,8 @@ def record(model: nn.Module, /, **sites: str | Recorder) -> Generator[Recorded, 
     ...     model(images)
     >>> seen["feature"].shape
 
-    Every value is a copy, so that in-place operations of the model cannot change it. Gradients flow through it.
+    Every value is a copy, so that in-place operations of the model cannot change it; gradients flow through it. What
+    other threads do meanwhile is not recorded.
 
     Args:
         model: any module.
@@ -58,7 +59,7 @@ def record(model: nn.Module, /, **sites: str | Recorder) -> Generator[Recorded, 
             often than the site says.
     """
     taps: dict[str, tuple[Recorder, Tap]] = {}
-    with Patches() as patches:
+    with Patches() as patches, ExitStack() as stack:
         for name, site in sites.items():
             try:
                 recorder = _of_this_model(parse_site(site))
@@ -67,6 +68,7 @@ def record(model: nn.Module, /, **sites: str | Recorder) -> Generator[Recorded, 
                 raise error.at(name) from None
         for _, tap in taps.values():
             tap.open()
+            stack.callback(tap.stop)
         yield Recorded(taps)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from stillroom.errors import StillroomError
 from stillroom.recorders.items import Item
-from stillroom.recorders.modules import ModuleInputs, ModuleOutputs, Recorder
+from stillroom.recorders.modules import ModuleInputs, ModuleOutputs
+from stillroom.recorders.recorder import Recorder
 
 _SITE = re.compile(
     r"(?:(?P<model>[^/@:\[\]]+)/)?(?P<path>[^/@:\[\]]*)(?::(?P<side>input|output))?(?:@(?P<call>-?\d+))?(?P<items>(?:\[[^\[\]]+\])*)"
@@ -32,11 +33,7 @@ class Site:
         return self.recorder.path == "" and isinstance(self.recorder, ModuleOutputs) and not self.recorder.call
 
     def __str__(self) -> str:
-        side = ":input" if isinstance(self.recorder, ModuleInputs) else ""
-        call = "" if self.recorder.call is None else f"@{self.recorder.call}"
-        items = "".join(f"[{item}]" for item in self.recorder.items)
-        model = "" if self.model is None else f"{self.model}/"
-        return f"{model}{self.recorder.path}{side}{call}{items}"
+        return str(self.recorder) if self.model is None else f"{self.model}/{self.recorder}"
 
 
 def parse_site(text: object) -> Site:

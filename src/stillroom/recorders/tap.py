@@ -1,7 +1,10 @@
-"""The hook behind every recorder: it holds the values of one site while it is open, and nothing otherwise."""
+"""What stands behind a recorder: it holds the values of one site while it is open, and nothing otherwise."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Mapping
+from inspect import Signature
 from typing import Any
 
 import torch
@@ -9,7 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from stillroom.errors import StillroomError
-from stillroom.patching import nothing
+from stillroom.patching import Target, nothing
 
 
 def no_hook() -> object:
@@ -18,31 +21,37 @@ def no_hook() -> object:
 
 
 class Tap:
-    """Collects what one module says (or hears), call by call, between ``open`` and ``close``.
+    """Collects values, call by call, between ``open`` and ``stop``, until somebody takes them.
 
     In-place operations after the site (``ReLU(inplace=True)``, ``x += y``) would change what was recorded. So the first
     values are recorded as copies while the versions of the originals are watched: a site whose values are overwritten
     keeps being copied, any other is read by reference from then on.
 
     Args:
-        inputs: record the module's arguments instead of its output.
-        copy: True copies every value; None finds out whether that is needed.
+        copy: True copies every value, False none; None finds out whether that is needed.
     """
 
-    def __init__(self, *, inputs: bool = False, copy: bool | None = None) -> None:
-        self._inputs, self._copy = inputs, copy
-        self._open = False
+    blind_spot = ""
+    """What escapes, for the message that nothing was seen."""
+
+    def __init__(self, *, copy: bool | None = None) -> None:
+        self._copy = copy
         self.calls: list[Any] = []
         self._watched: list[tuple[Tensor, int]] = []
 
     def open(self) -> None:
-        self._open = True
+        """Record from now on what this thread does."""
+
+    def stop(self) -> None:
+        """Record no more; what was recorded stays."""
 
     def forget(self) -> None:
-        self._open, self.calls, self._watched = False, [], []
+        """Stop, and drop what was recorded."""
+        self.stop()
+        self.calls, self._watched = [], []
 
     def close(self) -> list[Any]:
-        """What was recorded, by call; the tap forgets it.
+        """Stop, and give what was recorded, by call; the tap forgets it.
 
         Raises:
             StillroomError: a value that is read by reference was changed in place after it was recorded.
@@ -62,25 +71,112 @@ class Tap:
                 )
         return calls
 
-    def __call__(self, _module: object, args: tuple[Any, ...], given: Any) -> None:
-        """The forward hook (``given``: the output) or forward pre-hook (``given``: the keyword arguments)."""
-        if self._open:
-            value = _arguments(args, given) if self._inputs else given
-            if self._copy is not True and not torch.compiler.is_compiling():
-                for leaf in _tensors(value):
-                    if not leaf.is_inference():
-                        self._watched.append((leaf, leaf._version))
-            self.calls.append(value if self._copy is False else tree_map(_copied, value))
+    def record(self, value: Any) -> None:
+        if self._copy is not True and not torch.compiler.is_compiling():
+            for leaf in _tensors(value):
+                if not leaf.is_inference():
+                    self._watched.append((leaf, leaf._version))
+        self.calls.append(value if self._copy is False else tree_map(_copied, value))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return no_hook, ()
 
 
-def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+class HookTap(Tap):
+    """The hook of a module.
+
+    Args:
+        inputs: record the module's arguments instead of its output.
+        read: what to record of the output in place of the output itself.
+        copy: as of every tap.
+    """
+
+    def __init__(
+        self, *, inputs: bool = False, read: Callable[[Any], Any] | None = None, copy: bool | None = None
+    ) -> None:
+        super().__init__(copy=copy)
+        self._inputs, self._read = inputs, read
+        self._thread: int | None = None
+
+    def open(self) -> None:
+        # torch.compile traces one thread, and does not know how to ask which.
+        self._thread = 0 if torch.compiler.is_compiling() else threading.get_ident()
+
+    def stop(self) -> None:
+        self._thread = None
+
+    def __call__(self, _module: object, args: tuple[Any, ...], given: Any) -> None:
+        """The forward hook (``given``: the output) or forward pre-hook (``given``: the keyword arguments)."""
+        if self._thread is None:
+            return
+        if not torch.compiler.is_compiling() and threading.get_ident() != self._thread:
+            return
+        if self._read is not None:
+            self.calls.append(self._read(given))
+        else:
+            self.record(arguments(args, given) if self._inputs else given)
+
+
+class CallTap(Tap):
+    """Watches a function or method while it is open.
+
+    Args:
+        target: what is called.
+        inputs: record the arguments instead of what is returned.
+        copy: as of every tap.
+    """
+
+    def __init__(self, target: Target, *, inputs: bool = False, copy: bool | None = None) -> None:
+        super().__init__(copy=copy)
+        self._target, self._signature, self._inputs = target, target.signature, inputs
+        self.blind_spot = target.blind_spot
+        self._leave: Callable[[], None] | None = None
+
+    def open(self) -> None:
+        self._leave = self._target.enter(self._intercept)
+
+    def stop(self) -> None:
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
+
+    def _intercept(self, proceed: Callable[[], Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if self._inputs:
+            self.record(_by_name(self._signature, args, kwargs))
+            return proceed()
+        value = proceed()
+        self.record(value)
+        return value
+
+
+class HeldTap(Tap):
+    """Gives one and the same value each time.
+
+    Args:
+        value: what it gives.
+    """
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(copy=False)
+        self._value = value
+
+    def open(self) -> None:
+        self.calls = [self._value]
+
+
+def arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """One argument as itself, several positional ones as a tuple, and with keywords a dict by position and by name."""
     if len(args) + len(kwargs) == 1:
         return args[0] if args else next(iter(kwargs.values()))
     return {**dict(enumerate(args)), **kwargs} if kwargs else args
+
+
+def _by_name(signature: Signature | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    if signature is None:
+        return arguments(args, kwargs)
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return dict(bound.arguments)
 
 
 def _tensors(value: Any) -> list[Tensor]:

@@ -62,7 +62,7 @@ def resume_comparison(folder: str | Path) -> Comparison:
 
 
 def _recipe_in(folder: Path, recipe: Recipe, seeds: int) -> Comparison:
-    if not recipe.terms:
+    if not recipe.distils:
         raise StillroomError("there is nothing to compare: the recipe has no terms", where="terms")
     expect_seeds(seeds)
     data = make_data(recipe)
@@ -72,7 +72,8 @@ def _recipe_in(folder: Path, recipe: Recipe, seeds: int) -> Comparison:
     def job(role: StudentRole, seed: int, inside: Path) -> Job:
         seeded = recipe.with_seed(seed)
         if role == "alone":
-            seeded = replace(seeded, teacher=None, terms={}, task_weight=seeded.task_weight or 1.0)
+            weight = seeded.task_weight or 1.0
+            seeded = replace(seeded, teacher=None, terms={}, deliveries={}, task_weight=weight)
         return replace(make_job(seeded, data, inside, role), teacher=None if role == "alone" else teacher)
 
     return compare_jobs(folder, job, teacher, range(recipe.seed, recipe.seed + seeds), config=recipe.plain())

@@ -14,6 +14,7 @@ from torch import nn
 from stillroom.algorithms import OptimizerMaker
 from stillroom.data import Sets
 from stillroom.data.samples import Source
+from stillroom.deliveries import Delivery
 from stillroom.distillers import Term
 from stillroom.errors import StillroomError
 from stillroom.losses import KLDivergence
@@ -37,6 +38,7 @@ def distill(
     *,
     test: Source | None = None,
     terms: Mapping[str, Term] | None = None,
+    deliveries: Mapping[str, Delivery] | None = None,
     task: str | nn.Module = "cross_entropy",
     task_weight: float = 1.0,
     epochs: int,
@@ -55,7 +57,9 @@ def distill(
         train: what to train on: (input, label) pairs, or inputs alone with ``task_weight=0``.
         val: what picks the best epoch.
         test: what the results are measured on besides.
-        terms: terms by name; None for plain knowledge distillation, ``KLDivergence(tau=4)``.
+        terms: terms by name; None for plain knowledge distillation, ``KLDivergence(tau=4)``, or for none at all where
+            there are deliveries.
+        deliveries: by name, what the student takes over from the teacher's forward pass.
         task: ``"cross_entropy"``, or a module called as ``task(logits, labels)``.
         task_weight: of the task loss; 0 leaves it out, and labels are optional then.
         epochs: to train.
@@ -76,7 +80,7 @@ def distill(
     """
     folder = _folder(out, resume=resume)
     data = Sets(train, val, test, batch_size=batch_size)
-    options = _Options(terms, task, task_weight, optimizer, _settings(epochs, trainer), data)
+    options = _Options(terms, deliveries, task, task_weight, optimizer, _settings(epochs, trainer), data)
     trained = assessed(teacher, data, task=task)
     job = options.job("distilled", student, seed, folder, trained)
     return fit(job, checkpoint=last_checkpoint(folder) if resume else None)
@@ -91,6 +95,7 @@ def compare(
     seeds: int = 3,
     test: Source | None = None,
     terms: Mapping[str, Term] | None = None,
+    deliveries: Mapping[str, Delivery] | None = None,
     task: str | nn.Module = "cross_entropy",
     task_weight: float = 1.0,
     epochs: int,
@@ -106,7 +111,8 @@ def compare(
     Args:
         make_student: makes a fresh student; called under the seed of each run.
         seeds: how many runs of each kind, from ``seed`` upwards.
-        teacher, train, val, test, terms, task, task_weight, epochs, batch_size, optimizer, seed, out, trainer, resume:
+        teacher, train, val, test, terms, deliveries, task, task_weight, epochs, batch_size, optimizer, seed, out,
+        trainer, resume:
             as of :func:`distill`.
 
     Returns:
@@ -122,7 +128,7 @@ def compare(
             "make_student returned the same object twice", where="make_student", fix="Build a new one in each call."
         )
     data = Sets(train, val, test, batch_size=batch_size)
-    options = _Options(terms, task, task_weight, optimizer, _settings(epochs, trainer), data)
+    options = _Options(terms, deliveries, task, task_weight, optimizer, _settings(epochs, trainer), data)
     trained = assessed(teacher, data, task=task)
 
     def job(role: StudentRole, run_seed: int, inside: Path) -> Job:
@@ -140,13 +146,15 @@ class _Options:
     def __init__(
         self,
         terms: Mapping[str, Term] | None,
+        deliveries: Mapping[str, Delivery] | None,
         task: str | nn.Module,
         task_weight: float,
         optimizer: OptimizerMaker | None,
         settings: TrainerSettings,
         data: Sets,
     ) -> None:
-        self.terms = {"kl": Term(KLDivergence(tau=4.0))} if terms is None else dict(terms)
+        plain = {"kl": Term(KLDivergence(tau=4.0))} if not deliveries else {}
+        self.terms, self.deliveries = plain if terms is None else dict(terms), dict(deliveries or {})
         self.task, self.task_weight, self.settings, self.data = task, task_weight, settings, data
         self.optimizer = optimizer or (lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=5e-4))
 
@@ -162,6 +170,7 @@ class _Options:
             optimizer=self.optimizer,
             teacher=teacher,
             terms=self.terms if role == "distilled" else {},
+            deliveries=self.deliveries if role == "distilled" else {},
             task=self.task,
             task_weight=self.task_weight if role == "distilled" else self.task_weight or 1.0,
             seed=seed,
@@ -175,6 +184,7 @@ class _Options:
             "task": self.task if isinstance(self.task, str) else repr(self.task),
             "task_weight": self.task_weight,
             "terms": {name: repr(term.loss) for name, term in self.terms.items()},
+            "deliveries": {name: repr(delivery) for name, delivery in self.deliveries.items()},
             "trainer": asdict(self.settings),
         }
 

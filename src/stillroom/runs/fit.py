@@ -77,9 +77,14 @@ def fit(job: Job, *, checkpoint: Path | None = None) -> Run:
             task=job.task,
             task_weight=job.task_weight,
         )
+        notes = inferred(distiller)
+        for note in notes if job.settings.progress and is_first_process() else ():
+            Console(stderr=True).print(f"{job.folder.name}: {note}", highlight=False, markup=False, soft_wrap=True)
         with _quiet():
             callbacks = [StepRandomness(job.seed), history, *_progress(job), interruption, checkpoints]
             trainer = _trainer(job, distiller, callbacks)
+            if is_first_process():
+                write_config(job.folder, dict(job.config), notes=notes)
             _train(trainer, algorithm, job, checkpoint, interruption)
     finally:
         distiller.release()
@@ -95,7 +100,8 @@ def prepared(job: Job) -> Distiller:
     job.data.seed = job.seed
     check(job)
     torch.manual_seed(job.seed)  # inferred connectors draw their weights
-    distiller = Distiller(job.student, None if job.teacher is None else job.teacher.network, terms=dict(job.terms))
+    teacher = None if job.teacher is None else job.teacher.network
+    distiller = Distiller(job.student, teacher, terms=dict(job.terms), deliveries=dict(job.deliveries))
     inputs, context = dry_batch(job)
     try:
         distiller.cpu().prepare(inputs, **context)
@@ -105,11 +111,18 @@ def prepared(job: Job) -> Distiller:
     return distiller
 
 
+def inferred(distiller: Distiller) -> list[str]:
+    """The connectors that ``"auto"`` came to, in words."""
+    return [
+        f"terms.{name}.connector: auto is {' '.join(repr(distiller.connectors[name]).split())}"
+        for name, term in distiller.terms.items()
+        if term.connector == "auto"
+    ]
+
+
 def _train(
     trainer: Trainer, algorithm: Offline, job: Job, checkpoint: Path | None, interruption: _Interruption
 ) -> None:
-    if is_first_process():
-        write_config(job.folder, dict(job.config))
     try:
         trainer.fit(algorithm, datamodule=job.data, ckpt_path=checkpoint, weights_only=True)
     except MisconfigurationException as error:

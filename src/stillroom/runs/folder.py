@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
@@ -62,12 +63,14 @@ def last_checkpoint(folder: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def write_config(folder: Path, config: dict[str, Any]) -> None:
+def write_config(folder: Path, config: dict[str, Any], *, notes: Sequence[str] = ()) -> None:
+    """Write ``config.yaml``, which runs again as it stands, with what was found out besides in comments on top."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StillroomError("the run folder cannot be made", where=str(folder), got=error) from error
-    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    comments = "".join(f"# {note}\n" for note in notes)
+    write_text(folder / "config.yaml", comments + yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from stillroom.algorithms import OptimizerMaker, SchedulerMaker
 from stillroom.data import DataModule
+from stillroom.deliveries import Delivery
 from stillroom.distillers import Term
 from stillroom.reports import TeacherFacts
 from stillroom.runs.settings import TrainerSettings
@@ -52,6 +53,7 @@ class Job:
         optimizer: makes the optimizer.
         teacher: the trained teacher, or None.
         terms: what the teacher teaches.
+        deliveries: what the student takes over from it.
         task: the task loss.
         task_weight: its weight; 0: none.
         scheduler: makes the learning-rate scheduler, or None.
@@ -73,6 +75,7 @@ class Job:
     data_plain: Mapping[str, Any] | None = None
     teacher: Trained | None = None
     terms: Mapping[str, Term] = field(default_factory=dict[str, Term])
+    deliveries: Mapping[str, Delivery] = field(default_factory=dict[str, Delivery])
     task: str | nn.Module = "cross_entropy"
     task_weight: float = 1.0
     scheduler: SchedulerMaker | None = None

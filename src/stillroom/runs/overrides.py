@@ -23,6 +23,10 @@ HOMES: Mapping[str, str] = {
     "weight": "stillroom.distillers",
 }
 """The package in which a class name without a dot is looked up, by the last key of its section."""
+RECORDERS, DELIVERIES = "stillroom.recorders", "stillroom.deliveries"
+"""The same for the sites of a term and for deliveries."""
+NAMED: Mapping[str, str] = {"terms": "term", "deliveries": "delivery"}
+"""What a section holds under names that the recipe gives."""
 
 
 def overridden(recipe: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -30,11 +34,11 @@ def overridden(recipe: Mapping[str, Any], overrides: Iterable[str]) -> dict[str,
 
     Keys are dotted; inside a class's section an argument may stand without ``init_args`` (``data.root=...``). Values
     are read as YAML. A new ``class_path`` keeps those arguments that the new class accepts. ``terms.kl=null`` takes a
-    term out.
+    term out, ``deliveries.mask=null`` a delivery.
 
     Raises:
-        StillroomError: a word without ``=``, a key that leads through something that is no mapping, or a term to take
-            out that is not there.
+        StillroomError: a word without ``=``, a key that leads through something that is no mapping, or a term or
+            delivery to take out that is not there.
     """
     result = cast("dict[str, Any]", _copied(recipe))
     for word in overrides:
@@ -53,6 +57,8 @@ def is_class_section(path: tuple[str, ...]) -> bool:
     """Whether the section at this path names a class: ``("data",)``, ``("terms", "kl", "loss")``."""
     if path[0] == "terms":
         return len(path) == 3 and path[2] in HOMES
+    if path[0] == "deliveries":
+        return len(path) == 2
     if path[0] == "teacher":
         return len(path) == 2 and path[1] in HOMES and path[1] != "weight"
     return len(path) == 1 and path[0] in HOMES
@@ -67,9 +73,10 @@ def _set(recipe: dict[str, Any], key: str, value: Any) -> None:
         at += 1
         if is_class_section(here) and path[at] not in PARTS:
             node = _section(node, "init_args", (*here, "init_args"), key)
-    if len(path) == 2 and path[0] == "terms" and value is None:
+    if len(path) == 2 and path[0] in NAMED and value is None:
         if path[1] not in node:
-            raise StillroomError(f"there is no term {path[1]!r}", where=f"-o {key}", fix=did_you_mean(path[1], node))
+            what = f"there is no {NAMED[path[0]]} {path[1]!r}"
+            raise StillroomError(what, where=f"-o {key}", fix=did_you_mean(path[1], node))
         del node[path[1]]
         return
     if path[-1] == "class_path" and is_class_section(path[:-1]):
@@ -91,9 +98,15 @@ def _section(node: dict[str, Any], name: str, here: tuple[str, ...], key: str) -
 
 def _keep_accepted(node: dict[str, Any], path: tuple[str, ...], class_path: Any) -> None:
     where = ".".join(path)
-    target = qualified(where, class_path, HOMES[path[-1]])
+    target = qualified(where, class_path, _home(path))
     kept = {name: value for name, value in (node.get("init_args") or {}).items() if accepts(where, target, name)}
     node["init_args"] = kept
+
+
+def _home(path: tuple[str, ...]) -> str:
+    if path[0] == "deliveries":
+        return DELIVERIES
+    return RECORDERS if path[0] == "terms" and path[-1] in ("student", "teacher") else HOMES[path[-1]]
 
 
 def _copied(value: Any) -> Any:

@@ -13,17 +13,18 @@ import yaml
 from torch import nn
 
 from stillroom.algorithms import task_loss
+from stillroom.deliveries import Delivery
 from stillroom.distillers import Term
 from stillroom.errors import StillroomError
 from stillroom.files import read_text
 from stillroom.recipes import find_recipe
 from stillroom.runs.build import Spec, expect_known, mapping, number, spec
-from stillroom.runs.overrides import HOMES, overridden
+from stillroom.runs.overrides import DELIVERIES, HOMES, overridden
 from stillroom.runs.settings import TrainerSettings
 from stillroom.runs.terms import TermSpec, term_specs
 
 SHARED = ("data", "task", "optimizer", "scheduler", "scheduler_interval", "trainer", "seed")
-KEYS = ("name", "student", "teacher", *SHARED, "task_weight", "terms")
+KEYS = ("name", "student", "teacher", *SHARED, "task_weight", "terms", "deliveries")
 TEACHER_KEYS = ("model", "weights", "check", *SHARED)
 PLACE_KEYS = ("root", "num_workers")
 """Arguments of a data module that say where the data lies and how it is read, not what it is."""
@@ -41,6 +42,7 @@ class Recipe:
         task: ``"cross_entropy"``, or a loss module.
         task_weight: of the task loss.
         terms: by name.
+        deliveries: by name.
         optimizer: made with the parameters.
         scheduler: made with the optimizer, or None.
         scheduler_interval: whether it steps by epoch or by optimizer step.
@@ -55,6 +57,7 @@ class Recipe:
     task: Spec | str
     task_weight: float
     terms: Mapping[str, TermSpec]
+    deliveries: Mapping[str, Spec]
     optimizer: Spec
     scheduler: Spec | None
     scheduler_interval: Literal["epoch", "step"]
@@ -69,6 +72,14 @@ class Recipe:
         """
         return {name: term.make() for name, term in self.terms.items()}
 
+    def make_deliveries(self) -> dict[str, Delivery]:
+        return {name: cast("Delivery", delivery.make()) for name, delivery in self.deliveries.items()}
+
+    @property
+    def distils(self) -> bool:
+        """Whether anything comes from a teacher, or from terms on the student alone."""
+        return bool(self.terms or self.deliveries)
+
     def make_task(self) -> str | nn.Module:
         return self.task if isinstance(self.task, str) else cast("nn.Module", self.task.make())
 
@@ -82,6 +93,7 @@ class Recipe:
             "task": self.task if isinstance(self.task, str) else self.task.plain(),
             "task_weight": self.task_weight,
             "terms": {name: term.plain() for name, term in self.terms.items()},
+            "deliveries": {name: delivery.plain() for name, delivery in self.deliveries.items()},
             "optimizer": self.optimizer.plain(),
             "scheduler": None if self.scheduler is None else self.scheduler.plain(),
             "scheduler_interval": self.scheduler_interval,
@@ -169,6 +181,7 @@ def checked(plain: Mapping[str, Any], *, name: str) -> Recipe:
         task=_task(plain.get("task", "cross_entropy")),
         task_weight=number("task_weight", plain.get("task_weight", 1.0)),
         terms=term_specs(plain.get("terms")),
+        deliveries=_deliveries(plain.get("deliveries")),
         optimizer=spec("optimizer", plain["optimizer"], home=HOMES["optimizer"], skip=("params",)),
         scheduler=None
         if scheduler is None
@@ -180,6 +193,15 @@ def checked(plain: Mapping[str, Any], *, name: str) -> Recipe:
     if not recipe.terms and recipe.task_weight == 0:
         raise StillroomError("there is nothing to learn from: no terms, and no task loss", where="task_weight", got=0)
     return recipe
+
+
+def _deliveries(given: object) -> dict[str, Spec]:
+    sections = mapping("deliveries", given)
+    found = {name: spec(f"deliveries.{name}", section, home=DELIVERIES) for name, section in sections.items()}
+    for name, delivery in found.items():
+        if not isinstance(delivery.make(), Delivery):
+            raise StillroomError("this is no delivery", where=f"deliveries.{name}", got=delivery.class_path)
+    return found
 
 
 def _replaced(section: object, teacher: str) -> Mapping[str, Any] | str:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from stillroom.distillers import Term
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.runs.build import Spec, expect_known, mapping, number, spec
-from stillroom.runs.overrides import HOMES
+from stillroom.runs.overrides import HOMES, RECORDERS
 
 TERM_KEYS = ("loss", "student", "teacher", "connector", "teacher_connector", "extra", "weight")
 
@@ -60,16 +60,27 @@ def _term(name: str, given: object, others: Sequence[str]) -> TermSpec:
     section = cast("Mapping[str, Any]", given)
     expect_known(where, section, TERM_KEYS)
     parts: dict[str, Any] = {**section, "loss": spec(f"{where}.loss", section["loss"], home=HOMES["loss"])}
+    for key in ("student", "teacher"):
+        if key in section:
+            parts[key] = _site(f"{where}.{key}", section[key])
     for key in ("connector", "teacher_connector"):
         if key in section:
             parts[key] = _connector(f"{where}.{key}", section[key])
     if "weight" in section:
         parts["weight"] = _weight(f"{where}.weight", section["weight"])
     if "extra" in section:
-        parts["extra"] = mapping(f"{where}.extra", section["extra"])
+        sites = mapping(f"{where}.extra", section["extra"])
+        parts["extra"] = {name: _site(f"{where}.extra.{name}", site) for name, site in sites.items()}
     found = TermSpec(where, parts)
     found.make()  # a wrong term is found now, not after the teacher was trained
     return found
+
+
+def _site(where: str, given: Any) -> Any:
+    """A site string as it is, a recorder as a class, and a list of them."""
+    if isinstance(given, list):
+        return [_site(f"{where}.{index}", part) for index, part in enumerate(cast("list[Any]", given))]
+    return spec(where, given, home=RECORDERS) if isinstance(given, Mapping) else given
 
 
 def _connector(where: str, given: Any) -> Any:
@@ -86,12 +97,16 @@ def _weight(where: str, given: Any) -> Spec | float:
 
 
 def _made(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {name: _made(item) for name, item in cast("dict[str, Any]", part).items()}
     if isinstance(part, list):
         return [_made(item) for item in cast("list[Any]", part)]
     return part.make() if isinstance(part, Spec) else part
 
 
 def _plain(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {name: _plain(item) for name, item in cast("dict[str, Any]", part).items()}
     if isinstance(part, list):
         return [_plain(item) for item in cast("list[Any]", part)]
     return part.plain() if isinstance(part, Spec) else part

@@ -87,7 +87,7 @@ def train_in(folder: Path, recipe: Recipe, role: Role, *, checkpoint: Path | Non
     """Train in this folder, from a checkpoint or from the start, and before that the teacher if it is not trained."""
     job = make_job(recipe, make_data(recipe), folder, role)
     check(job)  # rather now than after hours of training the teacher
-    teacher = trained_teacher(recipe, job.data, train=train_teacher) if recipe.terms else None
+    teacher = trained_teacher(recipe, job.data, train=train_teacher) if recipe.distils else None
     return fit(replace(job, teacher=teacher), checkpoint=checkpoint)
 
 
@@ -126,6 +126,7 @@ def make_job(recipe: Recipe, data: DataModule, folder: Path, role: Role) -> Job:
         settings=recipe.trainer,
         optimizer=recipe.optimizer.make,
         terms=recipe.make_terms(),
+        deliveries=recipe.make_deliveries(),
         task=recipe.make_task(),
         task_weight=recipe.task_weight,
         scheduler=None if recipe.scheduler is None else recipe.scheduler.make,
@@ -135,4 +136,4 @@ def make_job(recipe: Recipe, data: DataModule, folder: Path, role: Role) -> Job:
 
 
 def role_of(recipe: Recipe) -> Role:
-    return "distilled" if recipe.terms else "alone"
+    return "distilled" if recipe.distils else "alone"

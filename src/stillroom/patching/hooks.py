@@ -1,4 +1,4 @@
-"""The one primitive that changes somebody else's object for a while and always puts it back."""
+"""Hooks on modules, taken off again."""
 
 from __future__ import annotations
 

@@ -1,0 +1,93 @@
+"""Methods, intercepted in their class and in every subclass that overrides them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from inspect import Parameter, Signature, getattr_static
+from typing import Any
+
+from stillroom.patching.calls import Interceptor, Undo
+from stillroom.patching.functions import Place, join, original_of, signature_of, stand_in
+
+
+class MethodTarget:
+    """A method of a class: of every instance, overrides in subclasses included, plain, static or of the class.
+
+    A call that comes through ``super()`` is a part of the call that it comes from and is not seen on its own.
+    Interceptors get the arguments without ``self`` or ``cls``.
+
+    Args:
+        owner: the class.
+        name: of the method.
+    """
+
+    def __init__(self, owner: type, name: str) -> None:
+        self._name = name
+        self._raw = original_of(getattr_static(owner, name))
+        self._bound = not isinstance(self._raw, staticmethod)
+        self._stand_ins = [(Place(cls, name), *_replaced(_entry(cls, name))) for cls in _family(owner, name)]
+
+    @property
+    def signature(self) -> Signature | None:
+        found = signature_of(getattr(self._raw, "__func__", self._raw))
+        if found is None or not self._bound:
+            return found
+        parameters = list(found.parameters.values())
+        keeps_all = parameters and parameters[0].kind is Parameter.VAR_POSITIONAL
+        return found if keeps_all else found.replace(parameters=parameters[1:])
+
+    @property
+    def blind_spot(self) -> str:
+        names = ", ".join(str(place) for place, _, _ in self._stand_ins)
+        return f"Calls of {names} are seen, and none of an instance that has an attribute {self._name!r} of its own."
+
+    def enter(self, interceptor: Interceptor) -> Undo:
+        running: list[tuple[int, Place]] = []
+        leave = [
+            join([place], function, raw, self._outermost(interceptor, place, running))
+            for place, function, raw in self._stand_ins
+        ]
+
+        def leave_all() -> None:
+            while leave:
+                leave.pop()()
+
+        return leave_all
+
+    def _outermost(self, interceptor: Interceptor, place: Place, running: list[tuple[int, Place]]) -> Interceptor:
+        def intercept(proceed: Callable[[], Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+            subject = id(args[0]) if self._bound else 0
+            if any(other == subject and where is not place for other, where in running):
+                return proceed()
+            running.append((subject, place))
+            try:
+                return interceptor(proceed, args[1:] if self._bound else args, kwargs)
+            finally:
+                running.pop()
+
+        return intercept
+
+
+def _family(owner: type, name: str) -> Iterator[type]:
+    """The class, whether it defines the method or inherits it, and the subclasses that define it again."""
+    seen = {owner}
+    yield owner
+    queue = list(type.__subclasses__(owner))
+    while queue:
+        cls = queue.pop(0)
+        if cls not in seen:
+            seen.add(cls)
+            queue += type.__subclasses__(cls)
+            if name in vars(cls):
+                yield cls
+
+
+def _entry(cls: type, name: str) -> Any:
+    return getattr_static(cls, name)
+
+
+def _replaced(raw: Any) -> tuple[Callable[..., Any], Any]:
+    """A stand-in for a class's entry: the function, and as the kind of entry that it is."""
+    kind = type(raw) if isinstance(raw, staticmethod | classmethod) else None
+    function = stand_in(original_of(raw if kind is None else raw.__func__))
+    return function, function if kind is None else kind(function)
