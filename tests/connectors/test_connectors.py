@@ -1,8 +1,9 @@
-"""Connectors adapt one feature; "auto" finds which."""
+"""The plain connectors: what they compute, and what they refuse."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stillroom import StillroomError
-from stillroom.connectors import Conv1x1, Identity, Linear, infer
+from stillroom.connectors import Conv1x1, ConvNormAct, Embed, Identity, Linear, Standardize
 
 
 def test_conv1x1_mixes_channels_pixel_by_pixel() -> None:
@@ -31,41 +32,163 @@ def test_identity_returns_its_argument() -> None:
     assert list(Identity().parameters()) == []
 
 
-@pytest.mark.parametrize(
-    ("have", "want", "kind"),
-    [
-        ((2, 3, 4, 4), (2, 3, 4, 4), Identity),
-        ((2, 3), (2, 3), Identity),
-        ((2, 3, 4, 4, 4), (2, 3, 4, 4, 4), Identity),
-        ((2, 3, 4, 6), (2, 8, 4, 6), Conv1x1),
-        ((2, 3), (2, 8), Linear),
-        ((2, 7, 3), (2, 7, 8), Linear),
-    ],
-)
-def test_auto_maps_one_shape_to_the_other(have: tuple[int, ...], want: tuple[int, ...], kind: type[nn.Module]) -> None:
-    connector = infer(have, want)
-    assert type(connector) is kind
-    assert connector(torch.randn(have)).shape == want
+# Convolution, norm, activation
+
+
+def test_conv_norm_act_is_linear_with_a_batch_norm_and_without_bias() -> None:
+    connector, x = ConvNormAct(3, 5), torch.randn(4, 3, 4, 6)
+    assert connector.conv.bias is None
+    y = torch.einsum("oi,nihw->nohw", connector.conv.weight[:, :, 0, 0], x)
+    mean, variance = y.mean((0, 2, 3), keepdim=True), y.var((0, 2, 3), correction=0, keepdim=True)
+    torch.testing.assert_close(connector(x), (y - mean) / (variance + 1e-5).sqrt())
+    assert (connector(x) < 0).any()
+
+
+def test_conv_norm_act_has_a_bias_only_without_a_norm() -> None:
+    connector, x = ConvNormAct(3, 5, norm=None, activation="relu"), torch.randn(2, 3, 4, 6)
+    torch.testing.assert_close(connector(x), F.relu(F.conv2d(x, connector.conv.weight, connector.conv.bias)))
+    assert sum(parameter.numel() for parameter in connector.parameters()) == 3 * 5 + 5
 
 
 @pytest.mark.parametrize(
-    ("have", "want"),
+    ("name", "function"), [("relu", F.relu), ("leaky_relu", F.leaky_relu), ("gelu", F.gelu), ("silu", F.silu)]
+)
+def test_conv_norm_act_ends_with_the_activation(name: str, function: Callable[..., torch.Tensor]) -> None:
+    connector, x = ConvNormAct(3, 5, activation=name), torch.randn(2, 3, 4, 6)
+    torch.testing.assert_close(connector(x), function(connector.norm(connector.conv(x))))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "side"), [(1, 1, 8), (3, 1, 8), (5, 1, 8), (2, 2, 4), (3, 2, 4), (4, 2, 4)]
+)
+def test_conv_norm_act_pads_so_that_the_stride_alone_sets_the_size(kernel: int, stride: int, side: int) -> None:
+    assert ConvNormAct(3, 5, kernel_size=kernel, stride=stride)(torch.randn(2, 3, 8, 8)).shape == (2, 5, side, side)
+
+
+# Standardize
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 5, 6), (8, 3)])
+def test_standardize_is_a_batch_norm_without_parameters_and_memory(shape: tuple[int, ...]) -> None:
+    kind = nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d
+    norm, x = kind(3, eps=1e-3, affine=False, track_running_stats=False), torch.randn(shape).double() * 3 + 2
+    for training in (True, False):
+        torch.testing.assert_close(Standardize(eps=1e-3).train(training)(x), norm(x))
+    assert Standardize().state_dict() == {}
+
+
+def test_standardize_of_one_value_is_zero_and_has_a_gradient() -> None:
+    x = torch.tensor([[3.0, -2.0]], requires_grad=True)
+    y = Standardize()(x)
+    y.sum().backward()
+    assert y.tolist() == x.grad.tolist() == [[0.0, 0.0]]
+
+
+def test_standardize_keeps_what_half_precision_would_lose() -> None:
+    x = (torch.randn(64, 3) * 300).half()
+    torch.testing.assert_close(Standardize()(x).double(), Standardize()(x.double()), rtol=2e-3, atol=1e-4)
+
+
+# Embed
+
+
+def test_embed_is_a_unit_vector_of_the_flattened_feature() -> None:
+    connector, x = Embed(24, 5).double(), torch.randn(3, 4, 3, 2).double()
+    for row, sample in zip(connector(x), x, strict=True):
+        vector = connector.linear.weight @ sample.reshape(-1) + connector.linear.bias
+        torch.testing.assert_close(row, vector / vector.square().sum().sqrt())
+
+
+def test_embed_pools_maps_of_any_size() -> None:
+    connector, x = Embed(4, 5, pool=True), torch.randn(3, 4, 3, 2)
+    torch.testing.assert_close(connector(x), connector(x.mean((2, 3))))
+    torch.testing.assert_close(connector(x), connector(F.interpolate(x, scale_factor=2)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_embed_of_nothing_is_zero(dtype: torch.dtype) -> None:
+    connector = Embed(3, 4).to(dtype)
+    nn.init.zeros_(connector.linear.bias)
+    x = torch.zeros(2, 3, dtype=dtype, requires_grad=True)
+    y = connector(x)
+    assert y.tolist() == [[0.0] * 4] * 2
+
+
+# What they refuse
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
     [
-        ((2, 3, 4, 4), (2, 3, 8, 8)),
-        ((2, 3, 4, 4), (2, 8, 4, 5)),
-        ((2, 3, 4, 4), (2, 8)),
-        ((2, 7, 3), (2, 9, 3)),
-        ((2, 3), (4, 3)),
-        ((2, 3, 4, 4), (4, 8, 4, 4)),
-        ((2, 3, 4, 4, 4), (2, 8, 4, 4, 4)),
-        ((2,), (3,)),
+        (lambda: Conv1x1(0, 3), "in_channels must be a whole number, at least 1; got 0."),
+        (lambda: Conv1x1(3, 2.5), "out_channels must be a whole number, at least 1; got 2.5."),
+        (lambda: Linear(3, -1), "out_features must be a whole number, at least 1; got -1."),
+        (lambda: ConvNormAct(3, 5, kernel_size=0), "kernel_size must be a whole number, at least 1; got 0."),
+        (lambda: ConvNormAct(3, 5, stride=0), "stride must be a whole number, at least 1; got 0."),
+        (lambda: ConvNormAct(3, 5, padding=-1), "padding must be a whole number, at least 0; got -1."),
+        (lambda: ConvNormAct(3, 5, norm="bach"), "unknown norm; got 'bach'. Did you mean 'batch'?"),
+        (lambda: ConvNormAct(3, 5, activation="rellu"), "unknown activation; got 'rellu'. Did you mean 'relu'"),
+        (lambda: Standardize(eps=0.0), "eps must be a finite number above 0; got 0.0."),
+        (lambda: Embed(3, 0), "dim must be a whole number, at least 1; got 0."),
     ],
 )
-def test_auto_refuses_what_it_cannot_adapt(have: tuple[int, ...], want: tuple[int, ...]) -> None:
-    message = (
-        'connector "auto" cannot adapt these shapes; expected maps of equal height and width, or vectors or tokens of '
-        f"equal number, got student {have}, teacher {want}. "
-        "Choose sites of equal resolution, or give a connector of your own: any nn.Module."
-    )
+def test_arguments_out_of_range_are_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(StillroomError, match=f"^{re.escape(message)}"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("connector", "x", "message"),
+    [
+        (
+            Conv1x1(3, 5),
+            (2, 4, 5, 6),
+            "Conv1x1 cannot read this feature; expected a map (N, 3, H, W), got a tensor of ",
+        ),
+        (Conv1x1(3, 5), (3, 5, 6), "Conv1x1 cannot read this feature; expected a map (N, 3, H, W), got a tensor of "),
+        (
+            ConvNormAct(3, 5),
+            (2, 3),
+            "ConvNormAct cannot read this feature; expected a map (N, 3, H, W), got a tensor of ",
+        ),
+        (
+            Linear(3, 5),
+            (2, 3, 4),
+            "Linear cannot read this feature; expected vectors (N, 3) or tokens (N, L, 3), got a tensor of ",
+        ),
+        (
+            Linear(3, 5),
+            (3,),
+            "Linear cannot read this feature; expected vectors (N, 3) or tokens (N, L, 3), got a tensor ",
+        ),
+        (
+            Standardize(),
+            (2, 3, 4),
+            "Standardize cannot read this feature; expected a map (N, C, H, W) or vectors (N, D), got a tensor of ",
+        ),
+        (
+            Embed(6),
+            (2, 3, 4),
+            "Embed cannot read this feature; expected 6 numbers per sample, batch first, got a tensor of ",
+        ),
+        (
+            Embed(6, pool=True),
+            (2, 3, 4),
+            "Embed cannot read this feature; expected 6 channels, batch first, got a tensor ",
+        ),
+        (
+            Embed(6),
+            (6,),
+            "Embed cannot read this feature; expected 6 numbers per sample, batch first, got a tensor of ",
+        ),
+    ],
+)
+def test_features_of_another_shape_are_refused(connector: nn.Module, x: tuple[int, ...], message: str) -> None:
+    with pytest.raises(StillroomError, match=f"^{re.escape(message)}.*{re.escape(str(x))}"):
+        connector(torch.zeros(x))
+
+
+def test_what_is_no_tensor_is_refused() -> None:
+    message = "Conv1x1 cannot read this feature; expected a map (N, 3, H, W), got a tuple of 2."
     with pytest.raises(StillroomError, match=f"^{re.escape(message)}$"):
-        infer(have, want)
+        Conv1x1(3, 5)((torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)))

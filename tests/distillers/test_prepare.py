@@ -155,7 +155,7 @@ def test_a_term_whose_context_is_missing_is_left_out() -> None:
 
 
 def test_a_connector_that_fails_names_the_term() -> None:
-    term = Term(L2(), student="norm", teacher="norm", connector=Conv1x1(7, 6))
+    term = Term(L2(), student="norm", teacher="norm", connector=nn.Conv2d(7, 6, 1))
     distiller = Distiller(Net(4), Net(6), terms={"hint": term})
     message = "terms.hint: the loss, or a connector before it, failed; got RuntimeError: Given groups=1, weight of size"
     with pytest.raises(StillroomError, match=f"^{re.escape(message)}.*7 channels.* 4 channels"):
@@ -166,10 +166,11 @@ def test_a_connector_that_fails_names_the_term() -> None:
     ("term", "message"),
     [
         (
-            hint(),
-            'terms.hint.connector: connector "auto" cannot adapt these shapes; expected maps of equal height and '
-            "width, or vectors or tokens of equal number, got student (4, 4, 4, 4), teacher (4, 6, 2, 2). "
-            "Choose sites of equal resolution, or give a connector of your own: any nn.Module.",
+            Term(L2(), teacher="norm", connector="auto"),
+            'terms.hint.connector: connector "auto" cannot adapt these shapes; expected maps, vectors or equally many '
+            "tokens on both sides, a map on one and a square of tokens on the other, or a map or tokens of the student "
+            "and vectors of the teacher, got student (4, 5), teacher (4, 6, 2, 2). "
+            "Choose other sites, or give a connector of your own: any nn.Module.",
         ),
         (
             Term(L2(), student=("norm", "conv"), teacher="norm", connector="auto"),

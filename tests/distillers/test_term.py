@@ -150,6 +150,12 @@ def test_a_sequence_of_connectors_one_for_each_site(kind: Callable[[list[nn.Modu
     torch.testing.assert_close(loss.calls[0]["student"], wanted)
 
 
+def test_a_sequence_of_connectors_at_one_site_is_a_chain() -> None:
+    loss, first, second = Plain(), Linear(4, 5), Linear(5, 3)
+    student, _, _ = run(Term(loss, student="body", connector=[first, second]))
+    torch.testing.assert_close(loss.calls[0]["student"], second(first(student.body(vectors()))))
+
+
 def test_one_connector_may_take_the_whole_tuple() -> None:
     class Sum(nn.Module):
         def forward(self, values: tuple[Tensor, ...]) -> Tensor:
@@ -201,11 +207,11 @@ def test_one_connector_at_two_sites_runs_at_each() -> None:
         ),
         (
             lambda: Term(L2(), connector="conv"),
-            "connector: this is no connector; expected \"auto\" or a module, got 'conv'.",
+            "connector: this is no connector; expected \"auto\", a module or a chain of modules, got 'conv'.",
         ),
         (
-            lambda: Term(L2(), student="a", connector=[nn.Identity()]),
-            'connector: this is no connector; expected "auto" or a module, got [Identity()].',
+            lambda: Term(L2(), student="a", connector=[]),
+            'connector: this is no connector; expected "auto", a module or a chain of modules, got [].',
         ),
         (
             lambda: Term(L2(), teacher=("a", "b"), teacher_connector=[nn.Identity()]),

@@ -32,9 +32,9 @@ class Term:
         student: a site, or a sequence of sites that gives the loss a tuple; None for the model's output. See
             :func:`stillroom.recorders.parse_site` for the strings.
         teacher: the same for the teacher; ``"big/layer4"`` names one of several.
-        connector: adapts the student's value: a module, ``"auto"`` (inferred from both shapes by ``prepare``), or for a
-            sequence of sites a sequence of modules, one for each.
-        teacher_connector: a module, or a sequence of them, that adapts the teacher's value.
+        connector: adapts the student's value: a module, ``"auto"`` (inferred from both shapes by ``prepare``), or a
+            sequence of modules: for one site a chain, for a sequence of sites one for each.
+        teacher_connector: the same for the teacher's value, without ``"auto"``.
         extra: further recorded values by the name of the loss's argument, e.g. ``{"features": "student/layer4"}``.
         weight: a number, or a :class:`~stillroom.distillers.Schedule`. At 0 the term is not computed.
 
@@ -118,10 +118,13 @@ def _adapter(side: str, given: object, sites: Sites) -> Literal["auto"] | nn.Mod
         return "auto"
     if given is None or (isinstance(given, nn.Module) and not isinstance(given, nn.ModuleList)):
         return given
-    expected = '"auto" or a module'
-    if _is_sequence(sites):
-        parts: tuple[object, ...] = tuple(given) if _is_sequence(given) or isinstance(given, nn.ModuleList) else ()
-        modules = tuple(part for part in parts if isinstance(part, nn.Module))
+    parts: tuple[object, ...] = tuple(given) if _is_sequence(given) or isinstance(given, nn.ModuleList) else ()
+    modules = tuple(part for part in parts if isinstance(part, nn.Module))
+    if not _is_sequence(sites):
+        if modules and len(modules) == len(parts):
+            return nn.Sequential(*modules)
+        expected = '"auto", a module or a chain of modules'
+    else:
         if len(modules) == len(parts) == len(sites):
             return modules
         expected = f'"auto", a module for the tuple, or {len(sites)} modules for the sites'
