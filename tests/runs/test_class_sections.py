@@ -142,3 +142,19 @@ def test_whether_a_class_accepts_an_argument():
     assert not accepts("student", "torchvision.models.vgg11", "width")
     with pytest.raises(StillroomError, match=re.escape("student: torchvision.models has no 'vgg'.")):
         accepts("student", "torchvision.models.vgg", "num_classes")
+
+
+def test_what_is_nested_in_arguments_is_made_anew_each_time():
+    """The seed of a run decides its weights, and no run goes on with the weights of another."""
+    network = {"class_path": "stillroom.models.SmallCNN", "init_args": {"width": 2}}
+    made = spec("student", {"class_path": "HiddenPatches", "init_args": {"network": network}}, home="stillroom.models")
+    models = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        models.append(made.make())
+    same, other = (
+        [torch.equal(a, b) for a, b in zip(models[0].parameters(), model.parameters(), strict=True)]
+        for model in models[1:]
+    )
+    assert all(same) and not all(other)
+    assert models[0].network is not models[1].network

@@ -27,7 +27,7 @@ class Spec:
         init_args: every argument with its value, defaults included; those that YAML cannot hold are left out.
         dict_kwargs: arguments that went into an untyped ``**kwargs``.
         target: the class or function.
-        arguments: what ``target`` is called with by keyword.
+        fresh: makes the given arguments: an object that is itself given by class path is a new one each time.
     """
 
     where: str
@@ -35,7 +35,12 @@ class Spec:
     init_args: dict[str, Any]
     dict_kwargs: dict[str, Any]
     target: Callable[..., Any]
-    arguments: dict[str, Any]
+    fresh: Callable[[], dict[str, Any]]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What ``target`` is called with by keyword."""
+        return {**self.fresh(), **self.dict_kwargs}
 
     def make(self, *positional: Any) -> Any:
         """Call the target.
@@ -77,8 +82,8 @@ def spec(where: str, given: object, *, home: str, skip: Sequence[str] = ()) -> S
     target = _imported(where, class_path)
     init_args = mapping(f"{where}.init_args", parts.get("init_args"))
     extra = mapping(f"{where}.dict_kwargs", parts.get("dict_kwargs"))
-    values, complete = _typed(where, target, init_args, skip)
-    return Spec(where, class_path, complete, extra, target, {**values, **extra})
+    complete, fresh = _typed(where, target, init_args, skip)
+    return Spec(where, class_path, complete, extra, target, fresh)
 
 
 def accepts(where: str, class_path: str, argument: str) -> bool:
@@ -190,8 +195,8 @@ def _parser(target: Callable[..., Any], skip: Sequence[str]) -> tuple[Any, list[
 
 def _typed(
     where: str, target: Callable[..., Any], given: dict[str, Any], skip: Sequence[str]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arguments with their types applied, as objects and as YAML holds them."""
+) -> tuple[dict[str, Any], Callable[[], dict[str, Any]]]:
+    """The arguments with their types applied: all of them as YAML holds them, and what makes objects of those given."""
     parser, names = _parser(target, skip)
     label = getattr(target, "__name__", str(target))
     for name in given:
@@ -202,14 +207,16 @@ def _typed(
     ]
     if missing := [name for name in required if name not in given]:
         raise StillroomError(f"{label} needs the argument {missing[0]!r}", where=where)
+    def fresh() -> dict[str, Any]:
+        objects = parser.instantiate(parsed.clone())
+        return {name: objects[name] for name in given}
+
     try:
         parsed = parser.parse_object(given)
-        objects = parser.instantiate(parsed)
+        fresh()
     except (ArgumentError, TypeError, ValueError) as error:
         raise _refused(where, label, given, error) from None
-    plain = {name: value for name, value in parsed.as_dict().items() if _is_plain(value)}
-    values = vars(objects)
-    return {name: values[name] for name in given}, plain
+    return {name: value for name, value in parsed.as_dict().items() if _is_plain(value)}, fresh
 
 
 def _refused(where: str, label: str, given: dict[str, Any], error: Exception) -> StillroomError:

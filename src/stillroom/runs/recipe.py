@@ -115,9 +115,9 @@ class Recipe:
         """The recipe by which the teacher is trained: its own keys, and of this recipe the place of the data."""
         recipe = _teacher_recipe(cast("Mapping[str, Any]", self.teacher), self.name)
         if recipe.data.class_path == self.data.class_path:
-            place = {k: v for k, v in self.data.arguments.items() if k in PLACE_KEYS}
-            moved = {**recipe.data.init_args, **place}, {**recipe.data.arguments, **place}
-            recipe = replace(recipe, data=replace(recipe.data, init_args=moved[0], arguments=moved[1]))
+            place = {k: self.data.init_args[k] for k in self.data.arguments if k in PLACE_KEYS}
+            moved = recipe.data.plain() | {"init_args": {**recipe.data.init_args, **place}}
+            recipe = replace(recipe, data=spec("data", moved, home=HOMES["data"]))
         return recipe
 
 
