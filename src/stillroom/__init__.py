@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from stillroom import connectors, losses
 from stillroom.deliveries import FunctionDelivery, MethodDelivery, ModuleDelivery
-from stillroom.distillers import Between, Constant, Decay, Distilled, Distiller, Schedule, Teacher, Term, WarmUp
+from stillroom.distillers import (
+    Between,
+    Constant,
+    Decay,
+    Distilled,
+    Distiller,
+    Ensemble,
+    Schedule,
+    Teacher,
+    Term,
+    WarmUp,
+)
 from stillroom.errors import StillroomError
 from stillroom.recorders import (
     FunctionInputs,
@@ -34,6 +45,7 @@ __all__ = [
     "Decay",
     "Distilled",
     "Distiller",
+    "Ensemble",
     "FunctionDelivery",
     "FunctionInputs",
     "FunctionOutputs",

@@ -1,8 +1,21 @@
 """A distiller is a student, its teachers and the terms between them: one forward pass gives output and losses."""
 
 from stillroom.distillers.distiller import Distilled, Distiller
+from stillroom.distillers.ensemble import Ensemble
 from stillroom.distillers.schedule import Between, Constant, Decay, Schedule, WarmUp
 from stillroom.distillers.teacher import Teacher, call
 from stillroom.distillers.term import Term
 
-__all__ = ["Between", "Constant", "Decay", "Distilled", "Distiller", "Schedule", "Teacher", "Term", "WarmUp", "call"]
+__all__ = [
+    "Between",
+    "Constant",
+    "Decay",
+    "Distilled",
+    "Distiller",
+    "Ensemble",
+    "Schedule",
+    "Teacher",
+    "Term",
+    "WarmUp",
+    "call",
+]

@@ -45,6 +45,7 @@ class Teacher(nn.Module):
         self.classes = None if classes is None else list(classes)
         self.training = False
 
+    passes_inputs_on = True
     network: nn.Module
     transform: Callable[..., Any] | None
     _parts: tuple[nn.Module, ...]
@@ -97,7 +98,7 @@ def _transformed(transform: Callable[..., Any], inputs: tuple[Any, ...]) -> tupl
 
 
 def call(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
-    """Run a model on the inputs; a single mapping becomes its keywords, those of a teacher after its transform."""
-    if len(inputs) != 1 or isinstance(inputs[0], Tensor) or isinstance(model, Teacher):
+    """Run a model on the inputs; a single mapping becomes its keywords, unless it only passes its inputs on."""
+    if len(inputs) != 1 or isinstance(inputs[0], Tensor) or getattr(model, "passes_inputs_on", False):
         return model(*inputs)
     return model(**cast("Mapping[str, Any]", inputs[0])) if isinstance(inputs[0], Mapping) else model(*inputs)
