@@ -114,6 +114,18 @@ def test_inspect_a_recipe_or_a_run(what, width):
     assert re.search(r"\(the model's output\) +SmallCNN +\(2, 10\)", out)
 
 
+@pytest.mark.usefixtures("here")
+def test_inspect_functions_and_parameters():
+    status, out, complaint = said("inspect", "digits", "--functions")
+    assert (status, complaint) == (0, "")
+    assert re.search(r"torch\.nn\.functional\.relu +3\b", out)
+    status, out, complaint = said("inspect", "digits", "--parameters")
+    assert (status, complaint) == (0, "")
+    assert re.search(r"fc\.weight +\(10, 8\)", out)
+    message = "argument --functions: not allowed with argument --parameters"
+    assert usage("inspect", "digits", "--parameters", "--functions").endswith(message)
+
+
 def test_inspect_with_overrides_and_the_teacher(here):
     assert re.search(r"layer1\.0 +Conv2d +\(2, 3, 4, 4\)", said("inspect", "digits", "-o", "student.width=3")[1])
     assert re.search(r"layer1\.0 +Conv2d +\(2, 32, 4, 4\)", said("inspect", "digits", "--teacher")[1])

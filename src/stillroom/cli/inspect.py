@@ -14,6 +14,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_overrides(parser, "change the recipe (-o student.class_path=torchvision.models.mobilenet_v2)")
     parser.add_argument("--teacher", action="store_true", help="of a recipe look into the teacher's model")
     parser.add_argument("--input", type=_shape, metavar="C,H,W", help="shape of one input (default: the data's)")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--functions", action="store_true", help="list the functions of PyTorch that it calls (FunctionOutputs)"
+    )
+    what.add_argument("--parameters", action="store_true", help="list its parameters (Parameter)")
 
 
 def run(arguments: Namespace) -> None:
@@ -22,15 +27,28 @@ def run(arguments: Namespace) -> None:
 
     from stillroom.runs.use import inspect_model
 
-    table = Table("site", "type", "output", box=None, header_style="bold")
-    table.add_column("calls", justify="right")
-    table.add_column("parameters", justify="right")
     found = inspect_model(
         arguments.model, teacher=arguments.teacher, shape=arguments.input, overrides=arguments.override
     )
-    for info in found:
-        site = info.site or "(the model's output)"
-        table.add_row(site, info.kind, info.output or "did not run", str(info.calls), f"{info.parameters:,}")
+    table = Table(box=None, header_style="bold")
+    if arguments.functions:
+        table.add_column("function")
+        table.add_column("calls", justify="right")
+        for function in found.functions:
+            table.add_row(function.path, str(function.calls))
+    elif arguments.parameters:
+        table.add_column("parameter")
+        table.add_column("shape")
+        for parameter in found.parameters:
+            table.add_row(parameter.path, parameter.shape)
+    else:
+        for column in ("site", "type", "output"):
+            table.add_column(column)
+        table.add_column("calls", justify="right")
+        table.add_column("parameters", justify="right")
+        for info in found.sites:
+            site = info.site or "(the model's output)"
+            table.add_row(site, info.kind, info.output or "did not run", str(info.calls), f"{info.parameters:,}")
     rich.print(table)
 
 

@@ -22,9 +22,9 @@ class Ensemble(nn.Module):
 
     Args:
         members: networks that return logits; :class:`Teacher` gives one of them a transform or a class map.
-        weights: a number above or at 0 for each member, used in proportion; None for equal ones. ``"confidence"`` weighs
-            each member by sample, ``softmax_k(−H_k)`` with the entropy H of its own probabilities: one that is sure of
-            an image counts for more there.
+        weights: a number from 0 for each member, used in proportion; None for equal ones. ``"confidence"`` weighs each
+            member by sample, ``softmax_k(−H_k)`` with the entropy H of its own probabilities: one that is sure of an
+            image counts for more there.
         tau: temperature of the mean, above 0.
 
     Shape:

@@ -60,6 +60,24 @@ def list_functions(model: nn.Module, *inputs: Any) -> list[FunctionInfo]:
     return [FunctionInfo(path, number) for path, number in calls.items()]
 
 
+@dataclass(frozen=True)
+class ParameterInfo:
+    """A parameter of a model.
+
+    Attributes:
+        path: of :class:`~stillroom.recorders.Parameter`.
+        shape: of the parameter.
+    """
+
+    path: str
+    shape: str
+
+
+def list_parameters(model: nn.Module) -> list[ParameterInfo]:
+    """Every parameter of a model, in the order of definition."""
+    return [ParameterInfo(path, _shape(parameter)) for path, parameter in unwrap(model).named_parameters()]
+
+
 def list_sites(model: nn.Module, *inputs: Any) -> list[SiteInfo]:
     """Every module of a model, in the order of definition, with what it returned for these inputs.
 
