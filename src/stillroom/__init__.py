@@ -32,6 +32,7 @@ from stillroom.recorders import (
     ModuleInputs,
     ModuleOutputs,
     Parameter,
+    Site,
     record,
 )
 
@@ -59,6 +60,7 @@ __all__ = [
     "Parameter",
     "Run",
     "Schedule",
+    "Site",
     "StillroomError",
     "Teacher",
     "Term",

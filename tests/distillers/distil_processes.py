@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -43,22 +44,22 @@ def train(distiller: Distiller, model: nn.Module, rows: slice) -> dict[str, Tens
     return results | {name: parameter.detach() for name, parameter in distiller.named_parameters()}
 
 
-def in_one() -> dict[str, Tensor]:
-    distiller = make()
+def in_one(maker: Callable[[], Distiller] = make) -> dict[str, Tensor]:
+    distiller = maker()
     return train(distiller, distiller, slice(None))
 
 
-def in_two(folder: Path) -> list[dict[str, Tensor]]:
+def in_two(folder: Path, maker: Callable[[], Distiller] = make) -> list[dict[str, Tensor]]:
     """What each process got; each saw half of the batch."""
-    multiprocessing.spawn(_work, args=(str(folder),), nprocs=PROCESSES)
+    multiprocessing.spawn(_work, args=(str(folder), maker), nprocs=PROCESSES)
     return [torch.load(folder / f"{rank}.pt") for rank in range(PROCESSES)]
 
 
-def _work(rank: int, folder: str) -> None:
+def _work(rank: int, folder: str, maker: Callable[[], Distiller]) -> None:
     torch.set_num_threads(1)
     meeting = Path(folder, "meeting").as_uri()
     distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=PROCESSES)
-    distiller, half = make(), ROWS // PROCESSES
+    distiller, half = maker(), ROWS // PROCESSES
     results = train(distiller, nn.parallel.DistributedDataParallel(distiller), slice(rank * half, (rank + 1) * half))
     torch.save(results, Path(folder, f"{rank}.pt"))
     distributed.destroy_process_group()

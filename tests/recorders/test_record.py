@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 import stillroom as kd
 from stillroom import ModuleInputs, ModuleOutputs, StillroomError
+from stillroom.recorders import pick, replaced
 
 
 def quoted(message: str) -> str:
@@ -66,6 +67,13 @@ def test_arguments_by_position_and_by_name() -> None:
     torch.testing.assert_close(seen["call3"][0], 2 * x)
     assert seen["scale"] == 2.0
     torch.testing.assert_close(seen["first"], x)
+
+
+def test_keys_that_are_numbers_in_writing() -> None:
+    """As those of torchvision's feature pyramids, which a string cannot tell from positions."""
+    assert pick({"1": "a"}, (1,)) == "a"
+    assert pick({1: "a", "1": "b"}, (1,)) == "a"
+    assert replaced({"1": "a", "2": "b"}, (1,), "c") == {"1": "c", "2": "b"}
 
 
 def test_items_of_nested_outputs() -> None:

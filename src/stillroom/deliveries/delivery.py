@@ -18,7 +18,8 @@ class Delivery(ABC):
     Without ``items`` the student's own call is not made at all: it costs nothing and draws no random numbers. The
     student must make as many calls as the teacher. It is handed copies without gradient. A
     :class:`~stillroom.distillers.Distiller` delivers while any of its terms is active, or always if it has none; never
-    outside of it, so not in validation.
+    outside of it, so not in validation. In a distiller compiled as a whole, any but that of a function of PyTorch
+    breaks the graph.
 
     Args:
         path: dotted path of what is called.

@@ -44,11 +44,13 @@ class Courier:
         Raises:
             StillroomError: it does not exist, or cannot be watched or replaced; names the delivery.
         """
-        try:
+        with self._named():
             self.tap = self._recorder.attach(teacher, patches)
             self._target = self.delivery.target(student)
-        except StillroomError as error:
-            raise error.at(self.where) from None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is attached to models of its own."""
+        return {name: value for name, value in vars(self).items() if name not in ("tap", "_target")}
 
     def collected(self) -> list[Any]:
         """What the teacher's calls returned since the tap was opened, detached, in order.
@@ -63,7 +65,8 @@ class Courier:
                 where=self.where,
                 fix=self.tap.blind_spot,
             )
-        return [tree_map(_detached, pick(value, self.delivery.items)) for value in calls]
+        with self._named():
+            return [tree_map(_detached, pick(value, self.delivery.items)) for value in calls]
 
     @contextmanager
     def delivering(self, values: Mapping[str, Any]) -> Generator[None, None, None]:
@@ -79,7 +82,7 @@ class Courier:
             raise StillroomError(
                 f"nothing was taught for {self.key!r}",
                 where=self.where,
-                got=f"values of {', '.join(map(repr, values))}",
+                got=f"values of {', '.join(map(repr, values)) or 'nothing'}",
                 fix="Pass what distiller.teach(*inputs) returns.",
             )
         waiting = deque(values[self.key])
@@ -89,7 +92,11 @@ class Courier:
             if not waiting:
                 raise self._miscounted("more", count, f"call {count + 1}")
             value = tree_map(_copied, waiting.popleft())
-            return replaced(proceed(), self.delivery.items, value) if self.delivery.items else value
+            if not self.delivery.items:
+                return value
+            own = proceed()
+            with self._named():
+                return replaced(own, self.delivery.items, value)
 
         leave = self._target.enter(intercept)
         try:
@@ -97,14 +104,22 @@ class Courier:
         finally:
             leave()
         if waiting:
-            raise self._miscounted("less", count, f"{count - len(waiting)} call(s)")
+            raise self._miscounted("less", count, f"{count - len(waiting)} call(s)", fix=self._target.blind_spot)
 
-    def _miscounted(self, how: str, expected: int, got: str) -> StillroomError:
+    @contextmanager
+    def _named(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except StillroomError as error:
+            raise error.at(self.where) from None
+
+    def _miscounted(self, how: str, expected: int, got: str, *, fix: str = "") -> StillroomError:
         return StillroomError(
             f"the student calls {self.delivery.path!r} {how} often than the teacher",
             where=self.where,
             expected=f"{expected} call(s), as the teacher",
             got=got,
+            fix=fix,
         )
 
     def _one_of(self, teachers: Sequence[str]) -> str:

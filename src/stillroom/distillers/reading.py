@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from stillroom.distillers.courier import Courier
 from stillroom.distillers.line import Line
@@ -15,6 +17,19 @@ from stillroom.distillers.teacher import Teacher, call
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.patching import Patches, torch_calls
 from stillroom.recorders import NeverCalledError, Site, Tap, pick, unwrap
+
+
+class _UnreadError(Exception):
+    """A site has no value; what to say of it is found out when nothing is delivered any more.
+
+    Args:
+        error: what is wrong.
+        key: the site's full name.
+    """
+
+    def __init__(self, error: StillroomError, key: str) -> None:
+        super().__init__(error)
+        self.error, self.key = error, key
 
 
 class Reading:
@@ -67,21 +82,24 @@ class Reading:
             StillroomError: a site has no value, or not this item; names the term and, for a module that did not run,
                 the nearest ones that did. The model makes more or fewer calls than were delivered to.
         """
-        if not couriers:
-            return self._run(inputs, values)
-        with ExitStack() as stack:
-            for courier in couriers:
-                stack.enter_context(courier.delivering(values))
-            return self._run(inputs, values)
+        try:
+            if not couriers:
+                return self._run(inputs, values)
+            with _delivering(couriers, values):
+                return self._run(inputs, values)
+        except _UnreadError as unread:
+            raise self._explained(unread.error, unread.key, inputs, values, couriers) from None
 
     def _run(self, inputs: tuple[Any, ...], values: dict[str, Any]) -> Any:
         key: str | None = None
         try:
             for tap in self._open:
                 tap.open()
+            before = _versions(inputs)
             output = call(self._model, inputs)
             for tap in reversed(self._open):
                 tap.stop()
+            _unspoilt(values, before)
             for key, recorder, tap in self._taps:
                 calls = tap.close()
                 values[key] = calls[0] if len(calls) == 1 and key in self._plain else recorder.choose(calls)
@@ -95,10 +113,17 @@ class Reading:
                 tap.forget()
             if key is None or not isinstance(error, StillroomError):
                 raise
-            raise self._explained(error, key, inputs) from None
+            raise _UnreadError(error, key) from None
         return output
 
-    def _explained(self, error: StillroomError, key: str, inputs: tuple[Any, ...]) -> StillroomError:
+    def _explained(
+        self,
+        error: StillroomError,
+        key: str,
+        inputs: tuple[Any, ...],
+        values: Mapping[str, Any],
+        couriers: Sequence[Courier],
+    ) -> StillroomError:
         """The error with the term's name; for what did not run, another pass finds the nearest that did."""
         where, site = self._where[key]
         if not isinstance(error, NeverCalledError):
@@ -106,7 +131,7 @@ class Reading:
         tap = next(tap for name, _, tap in self._taps if name == key)
         network = unwrap(self._model.network if isinstance(self._model, Teacher) else self._model)
         ran: list[str] = []
-        with untouched(network), Patches() as patches:
+        with untouched(network), _delivering(couriers, values), Patches() as patches:
             if tap.blind_spot:
                 with torch_calls(ran.append):
                     call(self._model, inputs)
@@ -122,3 +147,33 @@ class Reading:
         elif not fix or path.startswith("torch."):
             fix = f"{fix} Of those that were: {did_you_mean(path, dict.fromkeys(ran))}".lstrip()
         return StillroomError(error.problem, where=where, fix=fix)
+
+
+@contextmanager
+def _delivering(couriers: Sequence[Courier], values: Mapping[str, Any]) -> Generator[None, None, None]:
+    with ExitStack() as stack:
+        for courier in couriers:
+            stack.enter_context(courier.delivering(values))
+        yield
+
+
+def _versions(inputs: tuple[Any, ...]) -> list[tuple[Tensor, int]]:
+    """The tensors among a model's inputs, and how often each was changed in place until now."""
+    if torch.compiler.is_compiling():
+        return []
+    given = inputs[0].values() if len(inputs) == 1 and isinstance(inputs[0], Mapping) else inputs
+    return [(value, value._version) for value in given if isinstance(value, Tensor) and not value.is_inference()]
+
+
+def _unspoilt(values: Mapping[str, Any], before: list[tuple[Tensor, int]]) -> None:
+    """Refuse a model that overwrites its input where what was recorded of another, by reference, is that input."""
+    changed = {value.untyped_storage().data_ptr() for value, version in before if value._version != version}
+    if not changed:
+        return
+    for key, recorded in values.items():
+        leaves = [leaf for leaf in tree_leaves(recorded) if isinstance(leaf, Tensor)]
+        if any(leaf.untyped_storage().data_ptr() in changed for leaf in leaves):
+            raise StillroomError(
+                f"the model that runs after it changes the input in place, of which {key!r} is a part",
+                fix="Let its first operation be one that is not in place.",
+            )

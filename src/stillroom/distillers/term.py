@@ -15,7 +15,7 @@ from stillroom.recorders import Gradients, Recorder, Site, parse_site
 CONTEXT = ("labels", "index", "boxes")
 """Names of a loss's positional arguments that are never the student's or the teacher's value."""
 
-SiteLike = str | Recorder
+SiteLike = str | Recorder | Site
 Sites = SiteLike | Sequence[SiteLike] | None
 Adapter = Literal["auto"] | nn.Module | Sequence[nn.Module] | None
 
@@ -31,7 +31,7 @@ class Term:
         loss: any module that returns a scalar.
         student: a site, or a sequence of sites that gives the loss a tuple; None for the model's output. See
             :func:`stillroom.recorders.parse_site` for the strings.
-        teacher: the same for the teacher; ``"big/layer4"`` names one of several.
+        teacher: the same for the teacher; ``"big/layer4"`` names one of several, and so does ``Site(recorder, "big")``.
         connector: adapts the student's value: a module, ``"auto"`` (inferred from both shapes by ``prepare``), or a
             sequence of modules: for one site a chain, for a sequence of sites one for each.
         teacher_connector: the same for the teacher's value, without ``"auto"``.
@@ -109,6 +109,7 @@ def _extra(name: str, given: SiteLike) -> Site:
             where=f"extra.{name}",
             expected='"student/..." or a teacher\'s name in front ("teacher/..." where there is one)',
             got=repr(str(site)),
+            fix='Site(recorder, "student") says it of a recorder.' if isinstance(given, Recorder) else "",
         )
     return site
 

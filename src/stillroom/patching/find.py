@@ -12,7 +12,7 @@ from torch import nn
 
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.patching.calls import Target
-from stillroom.patching.functions import FunctionTarget, original_of
+from stillroom.patching.functions import FunctionTarget, Place, original_of
 from stillroom.patching.methods import MethodTarget
 from stillroom.patching.torch_functions import TorchTarget, is_dispatched
 
@@ -31,10 +31,12 @@ def find_function(path: str) -> Target:
     if is_dispatched(function):
         return TorchTarget(function)
     if isinstance(owner, type):
-        raise StillroomError(f"{path} is a method, which has a kind of its own", expected="a function of a module")
+        raise StillroomError(
+            f"{path} belongs to a class", expected="a function of a module", fix="Methods have recorders of their own."
+        )
     if isinstance(function, type):
         raise StillroomError(
-            f"{path} is a class", expected="package.module.function", fix=f"Name one of its methods: {path}.forward."
+            f"{path} is a class", expected="package.module.function", fix="Name one of its methods, as a method."
         )
     if isinstance(function, nn.Module):
         raise StillroomError(f"{path} is a module", fix="Name its place in the model instead.")
@@ -45,7 +47,7 @@ def find_function(path: str) -> Target:
             f"{path} is one of Python's own functions, which everything calls",
             fix=f"Wrap it in a function of your own and name that: def my_{name}(...).",
         )
-    return FunctionTarget(function)
+    return FunctionTarget(function, Place(owner, name))
 
 
 def find_method(path: str) -> Target:
@@ -62,7 +64,7 @@ def find_method(path: str) -> Target:
     raw = getattr_static(owner, name)
     if isinstance(raw, property):
         raise StillroomError(f"{path} is a property, which nobody calls", fix="Name the method behind it.")
-    if not callable(getattr(raw, "__func__", raw)):
+    if not callable(getattr(raw, "__func__", raw)) or not hasattr(raw, "__get__"):
         raise StillroomError(f"{path} is no method", got=type(raw).__name__)
     if not owner.__flags__ & _HEAP_TYPE or owner.__flags__ & _IMMUTABLE:
         raise StillroomError(

@@ -55,11 +55,13 @@ class FunctionTarget:
 
     Args:
         function: the original.
+        place: a name of it that is known.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], place: Place) -> None:
         self._function = function
-        self._places = _holders(function)
+        # A module may give a name that it holds only when it is asked for it.
+        self._places = list(dict.fromkeys([place, *_holders(function)]))
         self._stand_in = stand_in(function)
 
     @property

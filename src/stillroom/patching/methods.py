@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from inspect import Parameter, Signature, getattr_static
 from typing import Any
 
@@ -23,13 +24,14 @@ class MethodTarget:
 
     def __init__(self, owner: type, name: str) -> None:
         self._name = name
-        self._raw = original_of(getattr_static(owner, name))
-        self._bound = not isinstance(self._raw, staticmethod)
-        self._stand_ins = [(Place(cls, name), *_replaced(_entry(cls, name))) for cls in _family(owner, name)]
+        raw = getattr_static(owner, name)
+        self._bound = not isinstance(raw, staticmethod)
+        self._function = _function(raw)
+        self._stand_ins = [(Place(cls, name), *_replaced(cls, name)) for cls in _family(owner, name)]
 
     @property
     def signature(self) -> Signature | None:
-        found = signature_of(getattr(self._raw, "__func__", self._raw))
+        found = signature_of(self._function)
         if found is None or not self._bound:
             return found
         parameters = list(found.parameters.values())
@@ -39,7 +41,10 @@ class MethodTarget:
     @property
     def blind_spot(self) -> str:
         names = ", ".join(str(place) for place, _, _ in self._stand_ins)
-        return f"Calls of {names} are seen, and none of an instance that has an attribute {self._name!r} of its own."
+        return (
+            f"Calls of {names} are seen, and none of an instance that has an attribute {self._name!r} of its own, "
+            "nor by code that was compiled before."
+        )
 
     def enter(self, interceptor: Interceptor) -> Undo:
         running: list[tuple[int, Place]] = []
@@ -82,12 +87,25 @@ def _family(owner: type, name: str) -> Iterator[type]:
                 yield cls
 
 
-def _entry(cls: type, name: str) -> Any:
-    return getattr_static(cls, name)
+def _function(raw: Any) -> Callable[..., Any]:
+    """The original function in a class's entry."""
+    return original_of(getattr(raw, "__func__", raw))
 
 
-def _replaced(raw: Any) -> tuple[Callable[..., Any], Any]:
+def _replaced(cls: type, name: str) -> tuple[Callable[..., Any], Any]:
     """A stand-in for a class's entry: the function, and as the kind of entry that it is."""
+    raw = getattr_static(cls, name)
     kind = type(raw) if isinstance(raw, staticmethod | classmethod) else None
-    function = stand_in(original_of(raw if kind is None else raw.__func__))
+    function = stand_in(_function(raw) if name in vars(cls) else _inherited(cls, name, _function(raw)))
     return function, function if kind is None else kind(function)
+
+
+def _inherited(cls: type, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """What a class inherits, looked up at each call: somebody else may be watching the parent that has it."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        raw = next(vars(parent)[name] for parent in cls.__mro__[1:] if name in vars(parent))
+        return getattr(raw, "__func__", raw)(*args, **kwargs)
+
+    return call

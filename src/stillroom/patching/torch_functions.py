@@ -8,6 +8,7 @@ from functools import partial
 from inspect import Signature
 from typing import Any
 
+from torch._ops import OpOverloadPacket
 from torch.overrides import TorchFunctionMode, get_overridable_functions, resolve_name
 
 from stillroom.patching.calls import Interceptor, Undo
@@ -35,7 +36,10 @@ class TorchTarget:
 
     @property
     def blind_spot(self) -> str:
-        return "What PyTorch calls inside its own functions is not seen, nor is TorchScript."
+        return (
+            "What PyTorch calls inside its own functions is not seen, nor is TorchScript. "
+            "stillroom.recorders.list_functions(model, x) tells what is, also of operators (+ is torch.Tensor.add)."
+        )
 
     def enter(self, interceptor: Interceptor) -> Undo:
         def intercept(function: object, proceed: Callable[[], Any], args: tuple[Any, ...], kwargs: Kwargs) -> Any:
@@ -48,6 +52,8 @@ class TorchTarget:
 
 def is_dispatched(function: object) -> bool:
     """Whether PyTorch tells its modes of the calls of this function."""
+    if isinstance(function, OpOverloadPacket):
+        return True  # torch.ops.namespace.operator
     if getattr(function, "__qualname__", "").startswith("_VariableFunctionsClass."):
         return True  # torch.relu, torch.rand and their like: those that take no tensor are listed nowhere
     return any(function is other for functions in get_overridable_functions().values() for other in functions)

@@ -3,7 +3,14 @@
 from stillroom.recorders.calls import FunctionInputs, FunctionOutputs, MethodInputs, MethodOutputs
 from stillroom.recorders.gradients import Gradients
 from stillroom.recorders.items import Item, describe, pick, replaced
-from stillroom.recorders.listing import FunctionInfo, SiteInfo, list_functions, list_sites
+from stillroom.recorders.listing import (
+    FunctionInfo,
+    ParameterInfo,
+    SiteInfo,
+    list_functions,
+    list_parameters,
+    list_sites,
+)
 from stillroom.recorders.modules import ModuleInputs, ModuleOutputs, find_module, unwrap
 from stillroom.recorders.parameter import Parameter
 from stillroom.recorders.record import Recorded, record
@@ -23,6 +30,7 @@ __all__ = [
     "ModuleOutputs",
     "NeverCalledError",
     "Parameter",
+    "ParameterInfo",
     "Recorded",
     "Recorder",
     "Site",
@@ -31,6 +39,7 @@ __all__ = [
     "describe",
     "find_module",
     "list_functions",
+    "list_parameters",
     "list_sites",
     "parse_site",
     "pick",

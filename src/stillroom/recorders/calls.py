@@ -20,6 +20,9 @@ class FunctionOutputs(Recorder):
     inside another one of PyTorch: ``F.relu`` is not seen as ``torch.relu``. Any other function is seen under every name
     by which a module holds it. Only the calls of the thread that runs the model count.
 
+    In a distiller compiled as a whole, a function of PyTorch costs nothing; any other breaks the graph, so
+    ``fullgraph=True`` refuses it. Compiled code does not ask which thread it runs in.
+
     Args:
         path: ``"package.module.function"``, e.g. ``"torch.nn.functional.scaled_dot_product_attention"``.
         call, items: as of every recorder.
@@ -33,7 +36,7 @@ class FunctionOutputs(Recorder):
 
 @dataclass(frozen=True)
 class FunctionInputs(Recorder):
-    """The arguments of a function, by name, defaults included: ``items=("query",)`` picks one.
+    """The arguments of a function, by name, defaults included: ``items=("input",)`` picks one.
 
     Where the function tells no names (many of PyTorch's written in C do not) they are as of :class:`ModuleInputs`.
 
@@ -54,6 +57,9 @@ class MethodOutputs(Recorder):
 
     A method of the same name that a subclass puts in its place is seen as well. What ``super()`` calls is a part of
     the call that it comes from.
+
+    In a distiller compiled as a whole it breaks the graph, so ``fullgraph=True`` refuses it. A model that was compiled
+    and run before is not seen.
 
     Args:
         path: ``"package.module.Class.method"``.

@@ -20,8 +20,9 @@ from stillroom.recorders.tap import HookTap
 class Gradients(Recorder):
     """The gradient of a loss with respect to a module's output: there after ``backward()``, so for :func:`record` only.
 
-    It is the true gradient also where an in-place operation follows the module. With ``create_graph=True`` it can be
-    differentiated again. After several backward passes it is that of the last.
+    It is the true gradient also where an in-place operation follows the module, unless the output is a view: then there
+    is none. With ``create_graph=True`` it can be differentiated again. After several backward passes it is that of the
+    last.
 
     Args:
         path: dotted path as in ``model.named_modules()``.
@@ -42,7 +43,8 @@ class Gradients(Recorder):
             raise StillroomError(f"no gradient flows to the output of {self.path!r}", fix="It was made without one.")
         if not gradients:
             raise StillroomError(
-                f"the gradient at {self.path!r} is not there yet", fix="Call backward() on a loss before it is read."
+                f"the gradient at {self.path!r} is not there yet",
+                fix="Call backward() on a loss first. A view that is changed in place afterwards gets none.",
             )
         return gradients[-1]
 

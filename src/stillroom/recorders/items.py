@@ -42,18 +42,20 @@ def replaced(value: Any, items: tuple[Item, ...], part: Any) -> Any:
             return make(parts)
         return cast("Any", value)._replace(**{item: inner})
     changed: Any = copy.copy(value)
-    if isinstance(value, Mapping | list):
+    if isinstance(value, Mapping):
+        changed[_key(cast("Mapping[Item, Any]", value), item)] = inner
+    elif isinstance(item, int):
         changed[item] = inner
     else:
-        setattr(changed, str(item), inner)
+        object.__setattr__(changed, item, inner)  # also of a dataclass that is frozen: the copy is ours
     return changed
 
 
 def _one(value: Any, item: Item) -> Any:
     if isinstance(value, Mapping):
         mapping = cast("Mapping[Item, Any]", value)
-        if item in mapping:
-            return mapping[item]
+        if (key := _key(mapping, item)) in mapping:
+            return mapping[key]
     elif isinstance(item, int):
         sequence = cast("Sequence[Any]", value)
         if isinstance(value, Sequence) and -len(sequence) <= item < len(sequence):
@@ -63,6 +65,11 @@ def _one(value: Any, item: Item) -> Any:
     raise StillroomError(
         f"the recorded value has no item [{item}]", got=describe(value), fix=did_you_mean(str(item), _names(value))
     )
+
+
+def _key(mapping: Mapping[Item, Any], item: Item) -> Item:
+    """A site string cannot tell the key 1 from the key "1"."""
+    return item if item in mapping else str(item)
 
 
 def describe(value: Any) -> str:

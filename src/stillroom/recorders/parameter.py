@@ -29,10 +29,11 @@ class Parameter(Recorder):
     noun: ClassVar[str] = "parameter"
 
     def attach(self, model: nn.Module, patches: Patches, *, copy: bool | None = None) -> HeldTap:
-        parameters = dict(unwrap(model).named_parameters(remove_duplicate=False))
+        model = unwrap(model)
+        parameters = dict(model.named_parameters(remove_duplicate=False))
         if self.path not in parameters:
             raise StillroomError(
-                f"{type(unwrap(model)).__name__} has no parameter {self.path!r}",
-                fix=did_you_mean(self.path, parameters),
+                f"{type(model).__name__} has no parameter {self.path!r}", fix=did_you_mean(self.path, parameters)
             )
-        return HeldTap(parameters[self.path])
+        owner, _, name = self.path.rpartition(".")
+        return HeldTap(model.get_submodule(owner), name)

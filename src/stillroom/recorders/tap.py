@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import DisableTorchFunction
 from torch.utils._pytree import tree_leaves, tree_map
 
 from stillroom.errors import StillroomError
@@ -72,11 +73,13 @@ class Tap:
         return calls
 
     def record(self, value: Any) -> None:
-        if self._copy is not True and not torch.compiler.is_compiling():
-            for leaf in _tensors(value):
-                if not leaf.is_inference():
-                    self._watched.append((leaf, leaf._version))
-        self.calls.append(value if self._copy is False else tree_map(_copied, value))
+        # What is done to record is no call of the model.
+        with DisableTorchFunction():
+            if self._copy is not True and not torch.compiler.is_compiling():
+                for leaf in _tensors(value):
+                    if not leaf.is_inference():
+                        self._watched.append((leaf, leaf._version))
+            self.calls.append(value if self._copy is False else tree_map(_copied, value))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return no_hook, ()
@@ -150,18 +153,19 @@ class CallTap(Tap):
 
 
 class HeldTap(Tap):
-    """Gives one and the same value each time.
+    """Gives what an object holds, itself.
 
     Args:
-        value: what it gives.
+        owner: the object.
+        name: of its attribute, looked up each time: another may be put in its place.
     """
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, owner: object, name: str) -> None:
         super().__init__(copy=False)
-        self._value = value
+        self._owner, self._name = owner, name
 
     def open(self) -> None:
-        self.calls = [self._value]
+        self.calls = [getattr(self._owner, self._name)]
 
 
 def arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
