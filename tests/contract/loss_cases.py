@@ -1,4 +1,4 @@
-"""How each loss is built and sampled: one entry per loss; a loss with no arguments and no context needs none."""
+"""How each loss is built and sampled: one entry per loss; a loss with no arguments needs none."""
 
 from __future__ import annotations
 
@@ -8,11 +8,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import loss_references
+import loss_references_features
+import loss_references_logits
+import loss_references_relations
 import torch
-from loss_samples import BY_READS, Sample, Sampler, leaves, logit_maps, logits
+from loss_samples import (
+    BY_READS,
+    Sample,
+    Sampler,
+    Tree,
+    fitted,
+    leaves,
+    logit_maps,
+    logits,
+    maps,
+    sides,
+    unlike,
+    vectors,
+)
 from torch import Tensor, nn
 
 from stillroom import losses
+
+REFERENCES = (loss_references, loss_references_features, loss_references_logits, loss_references_relations)
 
 
 @dataclass(frozen=True)
@@ -26,8 +44,22 @@ class Case:
     samplers: tuple[Sampler, ...] = ()
 
 
+# Vectors of one width, and what has nothing in common but the batch.
+SAMPLES = (vectors, unlike((2, 2, 3), (5,)))
+# Channels that differ, in maps of fewer positions than channels.
+CHANNELS = unlike((3, 2, 2), (5, 2, 2))
+
 CASES: dict[str, Case] = {
-    "AttentionTransfer": Case(variants=({}, {"p": 1}, {"p": 3})),
+    "ActivationBoundary": Case(variants=({}, {"margin": 0.25})),
+    "AttentionTransfer": Case(variants=({}, {"p": 1}, {"p": 3}), samplers=(CHANNELS, maps)),
+    "CWD": Case(variants=({}, {"tau": 4.0}, {"tau": 0.5})),
+    "CorrelationCongruence": Case(samplers=(vectors,)),
+    "CurriculumTemperature": Case(variants=({}, {"start": 0.5, "end": 3.0})),
+    "DIST": Case(variants=({}, {"tau": 4.0}, {"tau": 2.0, "inter": 0.5, "intra": 3.0})),
+    "DKD": Case(variants=({}, {"tau": 1.0, "alpha": 0.5, "beta": 2.0})),
+    "FactorTransfer": Case(variants=({}, {"p": 2}, {"p": 1.5})),
+    "HierarchicalContext": Case(samplers=(unlike((2, 6, 5), (2, 6, 5)), maps, unlike((2, 2, 7), (2, 2, 7)))),
+    "KDSVD": Case(variants=({}, {"k": 2}, {"k": 9})),
     "KLDivergence": Case(
         variants=(
             {},
@@ -48,9 +80,25 @@ CASES: dict[str, Case] = {
             {"reduction": "none"},
         )
     ),
+    "MultiLevelKD": Case(variants=({}, {"taus": (0.5, 3.0)})),
+    "NST": Case(samplers=(CHANNELS, maps)),
+    "OFAKD": Case(variants=({}, {"eps": 1.5}, {"eps": 0.5})),
+    "PKD": Case(
+        variants=({}, {"resize": "teacher"}),
+        samplers=(maps, unlike((2, 3, 4), (2, 3, 2)), sides(((2, 4, 4), (3, 2, 2)), ((2, 2, 3), (3, 2, 2)))),
+    ),
+    "PKT": Case(variants=({}, {"eps": 1e-2}), samplers=SAMPLES),
+    "RKDAngle": Case(samplers=SAMPLES),
+    "RKDDistance": Case(samplers=SAMPLES),
+    "SRD": Case(variants=({}, {"exponent": 2}, {"exponent": 1.5}), samplers=(vectors,)),
+    "SimilarityPreserving": Case(samplers=SAMPLES),
     "SoftLabel": Case(
         variants=({}, {"teacher_temperature": 2.0}, {"teacher_temperature": 3.0, "student_temperature": 1.5})
     ),
+    "SphericalKD": Case(variants=({}, {"multiplier": 2.5})),
+    "StandardizedKL": Case(variants=({}, {"tau": 0.5})),
+    "VirtualTeacher": Case(variants=({}, {"correct": 0.99, "tau": 1.5})),
+    "WSLD": Case(variants=({}, {"tau": 4.0})),
 }
 
 
@@ -69,12 +117,17 @@ class Subject:
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
-        shapes = " ".join("x".join(map(str, leaf.shape)) for leaf in leaves(self.draw().teacher))
-        return f"{self.kind.__name__}({shown}) {shapes}"
+        shapes = dict.fromkeys(_shown(side) for side in self.draw().sides)
+        return f"{self.kind.__name__}({shown}) {' and '.join(shapes)}"
 
     @property
     def facts(self) -> losses.Facts:
         return self.kind.facts
+
+    @property
+    def holds(self) -> bool:
+        """Whether the formula holds something constant that depends on its inputs, as its reference knows."""
+        return "fixed" in inspect.signature(self.reference).parameters
 
     @property
     def scalar(self) -> bool:
@@ -85,6 +138,10 @@ class Subject:
 
     def draw(self, seed: int = 0, n: int = 3) -> Sample:
         return self.sampler(torch.Generator().manual_seed(seed), n)
+
+
+def _shown(side: Tree) -> str:
+    return " ".join("x".join(map(str, leaf.shape)) for leaf in leaves(side))
 
 
 def loss_classes() -> list[type[nn.Module]]:
@@ -103,11 +160,12 @@ def case_of(kind: type[nn.Module]) -> Case:
 
 def function_of(kind: type[nn.Module]) -> Callable[..., Tensor] | None:
     """The function beside a loss is named like their file, and so is the reference."""
-    return getattr(losses, _file_of(kind), None)
+    found = getattr(losses, _file_of(kind), None)
+    return found if inspect.isfunction(found) else None
 
 
 def reference_of(kind: type[nn.Module]) -> Callable[..., Any] | None:
-    return getattr(loss_references, _file_of(kind), None)
+    return next((vars(module)[_file_of(kind)] for module in REFERENCES if _file_of(kind) in vars(module)), None)
 
 
 def missing(kind: type[nn.Module]) -> list[str]:
@@ -128,8 +186,9 @@ def _subjects_of(kind: type[nn.Module], first_only: bool) -> list[Subject]:
     case = case_of(kind)
     reference = reference_of(kind)
     assert reference is not None
+    operands = inspect.signature(kind.forward).parameters
     return [
-        Subject(kind, function_of(kind), reference, sampler, arguments)
+        Subject(kind, function_of(kind), reference, fitted(sampler, operands), arguments)
         for arguments in (case.variants[:1] if first_only else case.variants)
         for sampler in case.samplers or BY_READS[kind.facts.reads]
     ]

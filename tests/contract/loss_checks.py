@@ -17,16 +17,17 @@ from loss_samples import Sample, Tree, leaves, mapped
 from torch import Tensor, nn
 
 from stillroom.errors import StillroomError
+from stillroom.losses.shapes import Shapes
 
 
 def run(loss: Callable[..., Tensor], sample: Sample, **arguments: Any) -> Tensor:
-    return loss(sample.student, sample.teacher, **sample.context, **arguments)
+    return loss(*sample.sides, **sample.context, **arguments)
 
 
 def gradients(value: Tensor, of: Tree, cotangent: Tensor | None = None) -> list[Tensor]:
     """The gradient by every leaf; zeros where none arrives."""
     inputs = leaves(of)
-    if not value.requires_grad:
+    if not (inputs and value.requires_grad):
         return [torch.zeros_like(leaf) for leaf in inputs]
     cotangent = torch.ones_like(value) if cotangent is None else cotangent
     return list(torch.autograd.grad(value, inputs, cotangent, allow_unused=True, materialize_grads=True))
@@ -66,7 +67,7 @@ def check_function_against_reference(subject: Subject, seed: int = 0) -> None:
     value, oracle = run(subject.function, sample, **subject.arguments), Oracle(subject, subject.build(), sample)
     cotangent = cotangent_of(value)
     same([value], [oracle.value()], rtol=1e-9, atol=1e-12)
-    for side, array in ((sample.student, oracle.student), (sample.teacher, oracle.teacher)):
+    for side, array in zip(sample.sides, (oracle.student, oracle.teacher), strict=False):
         value = run(subject.function, sample, **subject.arguments)
         same(gradients(value, side, cotangent), oracle.slopes(array, cotangent.numpy()), rtol=1e-6)
 
@@ -100,7 +101,8 @@ FILLS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def check_extremes(subject: Subject) -> None:
-    for n, (of_student, fill_s), (of_teacher, fill_t) in itertools.product((1, 3), FILLS.items(), FILLS.items()):
+    sizes = (subject.facts.smallest_batch, 3)
+    for n, (of_student, fill_s), (of_teacher, fill_t) in itertools.product(sizes, FILLS.items(), FILLS.items()):
         sample = subject.draw(n=n).map(lambda x, f=fill_s: f(x.float()), lambda x, f=fill_t: f(x.float()))
         value, slopes = value_and_gradient(subject.build().float(), sample)
         case = f"N = {n}, student {of_student}, teacher {of_teacher}"
@@ -169,7 +171,7 @@ def check_layouts(subject: Subject) -> None:
 
 
 def check_value_is_scalar(subject: Subject) -> None:
-    for n in (1, 3):
+    for n in (subject.facts.smallest_batch, 3):
         assert not subject.scalar or run(subject.build(), subject.draw(n=n)).shape == ()
 
 
@@ -217,16 +219,26 @@ def check_shapes(subject: Subject) -> None:
     loss, sample, accepted = subject.build(), subject.draw(), subject.facts.shapes
     student, teacher = leaves(sample.student), leaves(sample.teacher)
     for position, leaf in enumerate(teacher):
-        for axis in range(leaf.ndim):
-            first = leaf.narrow(axis, 0, 1)
-            for changed in (first, torch.cat((leaf, first), dim=axis)):
-                if accepted.equal is None or axis in accepted.equal:
-                    _refused(loss, sample, position, student[position], changed)
-                else:
-                    given = Sample(sample.student, _with_leaf(sample.teacher, position, changed), sample.context)
-                    assert torch.isfinite(run(loss, given)).all()
-        for changed in (leaf[0], leaf.unsqueeze(-1)):
-            _refused(loss, sample, position, student[position], changed)
+        for changed in _reshaped(leaf):
+            if _accepted(student[position], changed, accepted):
+                given = Sample(sample.student, _with_leaf(sample.teacher, position, changed), sample.context)
+                assert torch.isfinite(run(loss, given)).all()
+            else:
+                _refused(loss, sample, position, student[position], changed)
+
+
+def _reshaped(leaf: Tensor) -> list[Tensor]:
+    firsts = [leaf.narrow(axis, 0, 1) for axis in range(leaf.ndim)]
+    longer = [torch.cat((leaf, first), dim=axis) for axis, first in enumerate(firsts)]
+    return [*firsts, *longer, leaf[0, :1], leaf.unsqueeze(-1)]
+
+
+def _accepted(one: Tensor, other: Tensor, accepted: Shapes) -> bool:
+    if one.ndim not in accepted.ranks or other.ndim not in accepted.ranks:
+        return False
+    if accepted.equal is None:
+        return one.shape == other.shape
+    return all(one.shape[axis] == other.shape[axis] for axis in accepted.equal)
 
 
 def _refused(loss: nn.Module, sample: Sample, position: int, one: Tensor, other: Tensor) -> None:
@@ -249,11 +261,14 @@ def check_ranks(subject: Subject) -> None:
     loss, sample, accepted = subject.build(), subject.draw(), subject.facts.shapes
     for change in (lambda x: x.unsqueeze(-1), lambda x: x[:, 0], lambda x: x[0, 0]):
         changed = sample.map(change)
-        if any(leaf.ndim not in accepted.ranks for leaf in leaves(changed.teacher)):
+        if any(leaf.ndim not in accepted.ranks for leaf in leaves(changed.sides[-1])):
             with pytest.raises(StillroomError, match="wrong number of axes; expected"):
                 run(loss, changed)
     with pytest.raises(StillroomError, match="an empty input has no loss"):
         run(loss, sample.rows(slice(0, 0)))
+    for n in range(1, subject.facts.smallest_batch):
+        with pytest.raises(StillroomError, match=rf"batch .* expected N >= {subject.facts.smallest_batch}, got"):
+            run(loss, sample.rows(slice(0, n)))
 
 
 def check_copies(subject: Subject) -> None:

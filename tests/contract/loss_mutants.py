@@ -8,7 +8,7 @@ from typing import Any
 import loss_checks
 import torch
 from loss_cases import Subject, subjects
-from loss_samples import Sample
+from loss_samples import mapped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,10 +31,10 @@ def mutant_of(subject: Subject, function: Callable[..., Tensor], *, detaches: bo
             super().__init__()
             self.arguments = arguments
 
-        def forward(self, student: Any, teacher: Any) -> Tensor:
+        def forward(self, student: Any, *teacher: Any, **context: Any) -> Tensor:
             if detaches:
-                teacher = Sample(student, teacher).map(torch.detach).teacher
-            return function(student, teacher, **self.arguments)
+                teacher = tuple(mapped(torch.detach, side) for side in teacher)
+            return function(student, *teacher, **context, **self.arguments)
 
     return Subject(Mutant, function, subject.reference, subject.sampler, subject.arguments)
 

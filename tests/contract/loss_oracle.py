@@ -25,18 +25,19 @@ class Oracle:
 
     def __init__(self, subject: Subject, loss: nn.Module, sample: Sample) -> None:
         self.student, self.teacher = arrays(sample.student), arrays(sample.teacher)
-        self.state = {name: arrays(value) for name, value in loss.state_dict().items()}
+        self.state, held = ({name: arrays(value) for name, value in loss.state_dict().items()} for _ in range(2))
         offered = {
             "state": self.state,
-            "fixed": SimpleNamespace(student=arrays(sample.student), teacher=arrays(sample.teacher)),
+            "fixed": SimpleNamespace(student=arrays(sample.student), teacher=arrays(sample.teacher), state=held),
         }
         wanted = inspect.signature(subject.reference).parameters
         self._keywords = {name: value for name, value in offered.items() if name in wanted}
         self._keywords |= {name: arrays(value) for name, value in sample.context.items()} | subject.arguments
-        self._reference = subject.reference
+        self._reference, self._operands = subject.reference, len(sample.sides)
 
     def value(self) -> NDArray[np.float64]:
-        return np.asarray(self._reference(self.student, self.teacher, **self._keywords), dtype=np.float64)
+        sides = (self.student, self.teacher)[: self._operands]
+        return np.asarray(self._reference(*sides, **self._keywords), dtype=np.float64)
 
     def slopes(self, of: Any, cotangent: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """The gradient of ``sum(cotangent * value)`` by every array of ``of``, one of this oracle's sides or states."""

@@ -2,7 +2,8 @@
 
 A reference is named like the loss's file and takes arrays: ``reference(student, teacher, **context, **arguments)``. If
 it has an argument ``state``, it gets the loss's parameters and buffers by name; if it has one ``fixed``, it gets the
-sides as they were before a gradient's small steps, for what the formula holds constant.
+sides and the state as they were before a gradient's small steps, for what the formula holds constant. There is a file
+of references for each family of losses; this one has the first.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Union
 
@@ -22,7 +22,10 @@ def leaves(tree: Tree) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class Sample:
-    """One batch: the two sides, and context such as labels, by the name of the loss's argument."""
+    """One batch: the two sides, and context such as labels, by the name of the loss's argument.
+
+    For a loss that has no teacher, the teacher is the empty tuple.
+    """
 
     student: Tree
     teacher: Tree
@@ -36,12 +39,31 @@ class Sample:
         context = {name: value[index] for name, value in self.context.items()}
         return Sample(mapped(lambda x: x[index], self.student), mapped(lambda x: x[index], self.teacher), context)
 
+    @property
+    def sides(self) -> tuple[Tree, ...]:
+        """The operands of the loss."""
+        return (self.student, self.teacher) if leaves(self.teacher) else (self.student,)
+
     def leaf(self) -> Sample:
         """The same memory, in its layout, as new leaves that ask for a gradient."""
         return self.map(lambda x: x.detach().requires_grad_())
 
 
 Sampler = Callable[[torch.Generator, int], Sample]
+Size = tuple[int, ...]
+
+
+def fitted(sampler: Sampler, arguments: Container[str]) -> Sampler:
+    """The same draws for a loss with those arguments: without a teacher if it takes none, with labels if it does."""
+
+    def draw(generator: torch.Generator, n: int) -> Sample:
+        sample = sampler(generator, n)
+        context = dict(sample.context)
+        if "labels" in arguments:
+            context["labels"] = torch.randint(leaves(sample.student)[0].shape[1], (n,), generator=generator)
+        return Sample(sample.student, sample.teacher if "teacher" in arguments else (), context)
+
+    return draw
 
 
 def _sides(*shape: int, scale: float = 2.0) -> Sampler:
@@ -58,18 +80,32 @@ vectors = _sides(7)
 maps = _sides(3, 4, 3, scale=1.0)
 
 
-def map_pairs(generator: torch.Generator, n: int) -> Sample:
-    """Pairs in which neither map, nor neither network's maps, have the same size."""
+def unlike(student: Size, teacher: Size) -> Sampler:
+    """Two sides that have no more in common than the batch, for losses that ask for no more."""
+    return sides((student,), (teacher,), single=True)
 
-    def draw(*sizes: tuple[int, int, int]) -> Tree:
-        return tuple(torch.randn(n, *size, generator=generator, dtype=torch.float64) for size in sizes)
 
-    return Sample(draw((2, 3, 4), (3, 2, 2)), draw((2, 5, 3), (3, 3, 4)))
+def sides(student: tuple[Size, ...], teacher: tuple[Size, ...], *, single: bool = False) -> Sampler:
+    """Tuples of tensors, or one tensor, of these sizes."""
 
+    def draw(generator: torch.Generator, n: int) -> Sample:
+        drawn = [
+            tuple(torch.randn(n, *size, generator=generator, dtype=torch.float64) for size in side)
+            for side in (student, teacher)
+        ]
+        return Sample(*(side[0] if single else side for side in drawn))
+
+    return draw
+
+
+# Neither map of a pair, nor neither network's maps, have the same size.
+map_pairs = sides(((2, 3, 4), (3, 2, 2)), ((2, 5, 3), (3, 3, 4)))
+layers = sides(((6, 2, 4), (5, 3, 2), (3, 2, 2)), ((6, 2, 4), (5, 3, 2), (3, 2, 2)))
 
 BY_READS: dict[str, tuple[Sampler, ...]] = {
     "logits": (logits,),
     "map": (maps,),
     "map pair": (map_pairs,),
+    "maps": (layers,),
     "feature": (vectors, maps),
 }

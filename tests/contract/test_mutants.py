@@ -6,11 +6,14 @@ import pickle
 from typing import Any
 
 import loss_checks
+import loss_mutants
+import loss_mutants_features
+import loss_mutants_logits
 import numpy as np
 import pytest
 import torch
 from loss_cases import Subject, missing
-from loss_mutants import WRONG_FACTS, WRONG_MANNERS, WRONG_VALUES, Check, mutant_of, original
+from loss_mutants import WRONG_FACTS, Check, mutant_of, original
 from loss_properties import PROPERTIES
 from loss_samples import Sample, logits
 from torch import Tensor, nn
@@ -19,6 +22,9 @@ from stillroom import losses
 from stillroom.losses.reduce import Reduction
 from stillroom.losses.shapes import LOGITS
 
+FAMILIES = (loss_mutants, loss_mutants_features, loss_mutants_logits)
+WRONG_VALUES = {name: wrong for family in FAMILIES for name, wrong in family.WRONG_VALUES.items()}
+WRONG_MANNERS = {name: wrong for family in FAMILIES for name, wrong in family.WRONG_MANNERS.items()}
 VALUE = loss_checks.check_module_against_reference
 ERRORS = (AssertionError, RuntimeError, pytest.fail.Exception)
 
@@ -92,7 +98,7 @@ def test_loss_that_lacks_a_part_is_named() -> None:
     assert missing(Lonely) == ["reference", "function"]
 
 
-# What the first losses do not have yet: a parameter, labels, and a factor that is held constant
+# What few losses have: a parameter, labels, and a factor that is held constant
 
 
 class Weighed(nn.Module):
@@ -147,3 +153,16 @@ def test_loss_with_labels_a_parameter_and_a_held_factor() -> None:
 def test_reference_rejects_a_gradient_that_should_not_be_or_is_not(kind: type[nn.Module]) -> None:
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         VALUE(Subject(kind, None, weighed, labelled))
+
+
+class Unreversed(losses.CurriculumTemperature):
+    @property
+    def temperature(self) -> Tensor:
+        return self.start + self.end * self.theta.sigmoid()
+
+
+def test_reference_rejects_a_temperature_that_learns_to_lower_the_loss() -> None:
+    right = original("CurriculumTemperature")
+    VALUE(right)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        VALUE(Subject(Unreversed, None, right.reference, right.sampler))

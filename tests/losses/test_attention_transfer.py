@@ -72,7 +72,9 @@ def test_vectors_are_refused() -> None:
         AttentionTransfer()(torch.zeros(2, 8), torch.zeros(2, 8))
 
 
-@pytest.mark.parametrize("p", [0, 0.5, float("nan")])
+@pytest.mark.parametrize("p", [0, 0.5, float("nan"), float("inf")])
 def test_power_below_one_is_refused(p: float) -> None:
-    with pytest.raises(StillroomError, match=rf"^p is no power for an attention map; expected p >= 1, got {p}\.$"):
+    with pytest.raises(
+        StillroomError, match=rf"^p is no power for an attention map; expected p >= 1 and finite, got {p}\.$"
+    ):
         AttentionTransfer(p=p)

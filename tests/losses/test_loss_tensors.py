@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stillroom.losses.tensors import at_least_float32, bmm, common_precision, detached, unit_samples
+from stillroom.losses.tensors import (
+    at_least_float32,
+    bmm,
+    common_precision,
+    detached,
+    divided,
+    standardized,
+    unit,
+    unit_samples,
+)
 
 
 def test_detached_costs_nothing_without_a_graph() -> None:
@@ -52,3 +61,42 @@ def test_unit_samples_divides_by_no_less_than_1e_12() -> None:
 
 def test_bmm_works_on_a_device_without_autocast() -> None:
     assert bmm(torch.zeros(2, 3, 4, device="meta"), torch.zeros(2, 4, 5, device="meta")).shape == (2, 3, 5)
+
+
+def test_unit_of_nothing_is_nothing_and_has_no_gradient() -> None:
+    """Divided by 1e-12, it would have one of 1e12."""
+    x = torch.tensor([[3.0, 4.0], [0.0, 0.0]], requires_grad=True)
+    rows = unit(x, 1)
+    (rows * torch.tensor([5.0, 10.0])).sum().backward()
+    torch.testing.assert_close(rows, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
+    torch.testing.assert_close(x.grad, torch.tensor([[(5 - 11 * 0.6) / 5, (10 - 11 * 0.8) / 5], [0.0, 0.0]]))
+
+
+def test_divided_by_zero_is_zero() -> None:
+    x, size = torch.tensor([6.0, 6.0, 0.0], requires_grad=True), torch.tensor([2.0, 0.0, 0.0], requires_grad=True)
+    value = divided(x, size)
+    value.sum().backward()
+    assert value.tolist() == [3, 0, 0]
+    assert x.grad is not None
+    assert x.grad.tolist() == [0.5, 0, 0]
+    assert size.grad is not None
+    assert size.grad.tolist() == [-1.5, 0, 0]
+    assert divided(x, size, at_least=4.0).tolist() == [1.5, 0, 0]
+
+
+def test_standardized_along_axes() -> None:
+    x = torch.randn(4, 3, 5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    done = standardized(x, (0, 2, 3), 1e-6)
+    torch.testing.assert_close(done.mean((0, 2, 3)), torch.zeros(3, dtype=torch.float64))
+    expected = x.std((0, 2, 3)) / (x.std((0, 2, 3)) + 1e-6)
+    torch.testing.assert_close(done.std((0, 2, 3)), expected)
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_standardized_constant_is_only_centred(count: int) -> None:
+    x = torch.full((2, count), 0.1, requires_grad=True)
+    done = standardized(x, (1,), 1e-7)
+    (done * torch.arange(count)).sum().backward()
+    torch.testing.assert_close(done, torch.zeros(2, count), rtol=0, atol=1e-7)
+    assert x.grad is not None
+    assert float(x.grad.abs().max()) <= count

@@ -7,12 +7,12 @@ from typing import ClassVar, final
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stillroom.errors import StillroomError
+from stillroom.losses.arguments import check_at_least
 from stillroom.losses.facts import Facts
-from stillroom.losses.shapes import Shapes, check_shapes
+from stillroom.losses.shapes import MAPS, check_shapes
 from stillroom.losses.tensors import common_precision, detached, unit_samples
 
-_SHAPES = Shapes("maps (N, C, H, W)", (4,), equal=(0, 2, 3))
+_SHAPES = MAPS._replace(equal=(0, 2, 3))
 
 
 def attention_transfer(student: Tensor, teacher: Tensor, *, p: float = 2) -> Tensor:
@@ -61,8 +61,7 @@ class AttentionTransfer(nn.Module):
 
     def __init__(self, *, p: float = 2) -> None:
         super().__init__()
-        if not p >= 1:
-            raise StillroomError("p is no power for an attention map", expected="p >= 1", got=p)
+        check_at_least("p", p, 1, "p is no power for an attention map")
         self.p = p
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:

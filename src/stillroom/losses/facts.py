@@ -7,7 +7,7 @@ from typing import Literal
 
 from stillroom.losses.shapes import Shapes
 
-Reads = Literal["logits", "map", "map pair", "feature"]
+Reads = Literal["logits", "map", "map pair", "maps", "feature"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +16,10 @@ class Facts:
 
     Args:
         reads: what student and teacher are: ``"logits"`` before any softmax, a ``"map"`` (N, C, H, W), a ``"map pair"``
-            (two maps of one network), or a ``"feature"`` of any rank.
+            (two maps of one network), the ``"maps"`` of several layers, or a ``"feature"`` of any rank.
         shapes: the shapes it accepts, and the axes in which the two sides must agree.
         paper: where it comes from, as a short citation.
+        smallest_batch: the fewest samples that have a value; fewer are refused.
         zero_at_equality: the value is 0, and so is its gradient, where the student equals the teacher.
         non_negative: the value is never below 0.
         per_sample_mean: the value of a batch is the mean of the values of its two halves.
@@ -32,6 +33,7 @@ class Facts:
     reads: Reads
     shapes: Shapes
     paper: str
+    smallest_batch: int = 1
     zero_at_equality: bool = False
     non_negative: bool = True
     per_sample_mean: bool = False

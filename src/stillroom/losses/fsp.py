@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from stillroom.errors import StillroomError
 from stillroom.losses.facts import Facts
-from stillroom.losses.shapes import Shapes, check_count, check_shapes
+from stillroom.losses.shapes import MAPS, check_count, check_shapes
 from stillroom.losses.tensors import bmm, common_precision, detached
 
-_SHAPES = Shapes("maps (N, C, H, W)", (4,), equal=(0, 1))
+_SHAPES = MAPS._replace(equal=(0, 1))
 
 
 def fsp(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from stillroom.errors import StillroomError, did_you_mean
+from stillroom.losses.arguments import check_option
 
 Reduction = Literal["batchmean", "mean", "sum", "none"]
 REDUCTIONS: tuple[str, ...] = get_args(Reduction)
@@ -19,10 +19,7 @@ def check_reduction(reduction: str, options: Sequence[str] = REDUCTIONS) -> None
     Raises:
         StillroomError: it names the reduction, the options and the nearest of them.
     """
-    if reduction not in options:
-        raise StillroomError(
-            f"unknown reduction {reduction!r}", expected=" or ".join(options), fix=did_you_mean(reduction, options)
-        )
+    check_option("reduction", reduction, options)
 
 
 def reduced(values: Tensor, reduction: Reduction, factor: float = 1.0) -> Tensor:

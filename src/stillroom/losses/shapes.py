@@ -26,6 +26,8 @@ class Shapes(NamedTuple):
 
 LOGITS = Shapes("logits (N, C)", (2,))
 LOGITS_OR_MAPS = Shapes("logits (N, C) or (N, C, H, W)", (2, 4))
+MAPS = Shapes("maps (N, C, H, W)", (4,))
+VECTORS = Shapes("vectors (N, D)", (2,))
 FEATURES = Shapes("features (N, D), (N, C, H, W) or any other (N, ...)", range(2, 9))
 
 
@@ -48,8 +50,32 @@ def check_shapes(student: object, teacher: object, accepted: Shapes) -> None:
             got=_both(student, teacher),
             fix=_advice(student, teacher),
         )
-    if student.numel() == 0:
+    if student.numel() == 0 or teacher.numel() == 0:
         raise StillroomError("an empty input has no loss", expected=accepted.text, got=_both(student, teacher))
+
+
+def check_shape(x: object, accepted: Shapes) -> None:
+    """As :func:`check_shapes`, for a loss of one operand.
+
+    Raises:
+        StillroomError: for anything but one tensor of an accepted shape.
+    """
+    if not isinstance(x, Tensor):
+        raise StillroomError("the input must be a tensor", expected=accepted.text, got=_shown(x))
+    if x.ndim not in accepted.ranks:
+        raise StillroomError("wrong number of axes", expected=accepted.text, got=_shown(x))
+    if x.numel() == 0:
+        raise StillroomError("an empty input has no loss", expected=accepted.text, got=_shown(x))
+
+
+def check_classes(logits: Tensor) -> None:
+    """Refuses logits of one class, where a loss compares classes with each other.
+
+    Raises:
+        StillroomError: it shows the shape.
+    """
+    if logits.shape[1] < 2:
+        raise StillroomError("one class has no other to compare with", expected="C >= 2", got=_shown(logits))
 
 
 def check_count(student: Sequence[Tensor], teacher: Sequence[Tensor], count: int, what: str) -> None:
@@ -60,6 +86,25 @@ def check_count(student: Sequence[Tensor], teacher: Sequence[Tensor], count: int
     """
     if not (_is_group(student, count) and _is_group(teacher, count)):
         raise StillroomError(f"both sides must be {what}", expected=f"a tuple of {count}", got=_both(student, teacher))
+
+
+def check_levels(
+    student: Tensor | Sequence[Tensor], teacher: Tensor | Sequence[Tensor], accepted: Shapes, least: int
+) -> None:
+    """Refuses anything but ``least`` or more tensors on each side, as many on one as on the other, of one batch.
+
+    Raises:
+        StillroomError: it shows what came on both sides, or both shapes of the first level that is not accepted.
+    """
+    counts = {len(side) if isinstance(side, tuple | list) else -1 for side in (student, teacher)}
+    if len(counts) > 1 or min(counts) < least:
+        expected = f"two tuples of one length, at least {least}"
+        raise StillroomError("both sides must have the same levels", expected=expected, got=_both(student, teacher))
+    for level_s, level_t in zip(student, teacher, strict=True):
+        check_shapes(level_s, level_t, accepted)
+    if any(level.shape[0] != student[0].shape[0] for level in student):
+        got = ", ".join(str(tuple(level.shape)) for level in student)
+        raise StillroomError("the levels differ in their batch", expected="the same N", got=got)
 
 
 def _is_group(value: Sequence[Tensor], count: int) -> bool:

@@ -23,14 +23,15 @@ def check_tau(tau: float, name: str = "tau") -> None:
 
 def log_softmax(logits: Tensor, tau: float) -> Tensor:
     """``log softmax(logits / tau)`` over dim 1; the log is never taken of a probability that has become 0."""
-    return F.log_softmax(_divided(logits, tau), dim=1)
+    return F.log_softmax(tempered(logits, tau), dim=1)
 
 
 def softmax(logits: Tensor, tau: float) -> Tensor:
     """``softmax(logits / tau)`` over dim 1."""
-    return torch.softmax(_divided(logits, tau), dim=1)
+    return torch.softmax(tempered(logits, tau), dim=1)
 
 
-def _divided(logits: Tensor, tau: float) -> Tensor:
+def tempered(logits: Tensor, tau: float) -> Tensor:
+    """``logits / tau``."""
     check_tau(tau)
     return logits if tau == 1 else logits / tau

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import overload
 
@@ -44,8 +45,35 @@ def unit_samples(x: Tensor) -> Tensor:
 
     Shape: (N, ...) in, the same out; the memory layout stays.
     """
-    norm = torch.linalg.vector_norm(x, dim=tuple(range(1, x.ndim)), keepdim=True)
-    return x / norm.clamp_min(_EPS)
+    return unit(x, tuple(range(1, x.ndim)))
+
+
+def unit(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    """``x / max(norm, 1e-12)``, with the Euclidean norm along those axes; what is 0 stays 0, without a gradient."""
+    norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
+    return divided(x, norm, at_least=_EPS)
+
+
+def divided(x: Tensor, size: Tensor, *, at_least: float = 0.0) -> Tensor:
+    """``x / max(size, at_least)``, and 0 where the size is 0, without the huge gradient that a tiny divisor gives."""
+    return x / size.masked_fill(size == 0, torch.inf).clamp_min(at_least)
+
+
+def standardized(x: Tensor, dim: tuple[int, ...], eps: float) -> Tensor:
+    """``(x − mean) / (unbiased standard deviation + eps)`` along those axes; what is constant is only centred.
+
+    Divided by ``0 + eps`` it would get a gradient ``1 / eps`` times too large.
+    """
+    mean = x.mean(dim=dim, keepdim=True)
+    centred = x - mean
+    freedom = max(1, x.numel() // mean.numel() - 1)
+    deviation = torch.linalg.vector_norm(centred, dim=dim, keepdim=True) / math.sqrt(freedom) + eps
+    return centred / deviation.masked_fill(is_constant(x, dim), 1.0)
+
+
+def is_constant(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    """Where all values along those axes are the same, exactly: a deviation from a rounded mean would not be 0."""
+    return x.amax(dim=dim, keepdim=True) == x.amin(dim=dim, keepdim=True)
 
 
 def bmm(a: Tensor, b: Tensor) -> Tensor:

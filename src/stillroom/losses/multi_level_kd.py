@@ -1,0 +1,83 @@
+"""Multi-level logit distillation: Jin, Wang, Lin, Multi-Level Logit Distillation, CVPR 2023, for one view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stillroom.errors import StillroomError
+from stillroom.losses.facts import Facts
+from stillroom.losses.kl_divergence import kl_divergence
+from stillroom.losses.shapes import LOGITS, check_shapes
+from stillroom.losses.temperature import check_tau, softmax
+from stillroom.losses.tensors import bmm, common_precision, detached
+
+TAUS = (2.0, 3.0, 4.0, 5.0, 6.0)
+
+
+def multi_level_kd(student: Tensor, teacher: Tensor, *, taus: Sequence[float] = TAUS) -> Tensor:
+    """The formula of :class:`MultiLevelKD`; the teacher gets its gradient too."""
+    check_shapes(student, teacher, LOGITS)
+    _check_taus(taus)
+    student, teacher = common_precision(student, teacher)
+    instances = torch.stack([kl_divergence(student, teacher, tau=tau) for tau in taus]).sum()
+    p_s, p_t = (torch.stack([softmax(x, tau) for tau in taus]) for x in (student, teacher))
+    batches = _squared_error_of_products(p_s, p_t) / student.shape[0]
+    classes = _squared_error_of_products(p_s.transpose(1, 2), p_t.transpose(1, 2)) / student.shape[1]
+    return instances + batches + classes
+
+
+def _squared_error_of_products(a: Tensor, b: Tensor) -> Tensor:
+    """``Σ (A Aᵀ − B Bᵀ)²`` over a stack of matrices."""
+    return F.mse_loss(bmm(a, a.transpose(1, 2)), bmm(b, b.transpose(1, 2)), reduction="sum")
+
+
+def _check_taus(taus: Sequence[float]) -> None:
+    if not taus:
+        raise StillroomError("taus is empty", expected="one temperature or more", got=taus)
+    for place, tau in enumerate(taus):
+        check_tau(tau, f"taus[{place}]")
+
+
+@final
+class MultiLevelKD(nn.Module):
+    """Probabilities, relations between samples and relations between classes, each at several temperatures.
+
+    Sum over tau of ``tau² · KL(p_t ‖ p_s)`` (batch mean) ``+ ‖P_tᵀ P_t − P_sᵀ P_s‖² / C + ‖P_t P_tᵀ − P_s P_sᵀ‖² / N``,
+    with P the (N, C) matrix of ``softmax(logits / tau)`` and the squared Frobenius norm; the two last parts carry no
+    tau², and depend on the batch. The authors' masks of unsure samples only halve their values and are left out; they
+    train on a weak and a strong view: one term for each, with weight 0.9.
+
+    Args:
+        taus: the temperatures, at least one, each above 0.
+
+    Shape:
+        student, teacher: (N, C) logits. Returns (). Memory grows with C² for each tau.
+
+    Raises:
+        StillroomError: for taus that are none, and for shapes that differ.
+
+    Example:
+        >>> MultiLevelKD(taus=(1.0,))(torch.zeros(1, 2), torch.tensor([[1.0, -1.0]]))
+        tensor(0.5990)
+    """
+
+    facts: ClassVar[Facts] = Facts(
+        reads="logits",
+        shapes=LOGITS,
+        paper="Jin, Wang, Lin, CVPR 2023",
+        zero_at_equality=True,
+        shift_invariant=True,
+    )
+
+    def __init__(self, *, taus: Sequence[float] = TAUS) -> None:
+        super().__init__()
+        _check_taus(taus)
+        self.taus = tuple(taus)
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        return multi_level_kd(student, detached(teacher), taus=self.taus)
