@@ -21,7 +21,8 @@ PAIRS = [(torch.full((2,), float(index)), index % 3) for index in range(10)]
 def test_the_constructor_is_a_schema(kind):
     parameters = inspect.signature(kind).parameters.values()
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters)
-    assert {"batch_size", "num_workers", "limit_per_class"} <= {parameter.name for parameter in parameters}
+    limit = {"splits"} if kind.__name__ in ("COCO", "VOC") else {"limit_per_class"}  # an image holds several classes
+    assert {"batch_size", "num_workers", *limit} <= {parameter.name for parameter in parameters}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--data", type=DataModule)
     needed = {"file": "some.npz"} if kind.__name__ == "Arrays" else {}

@@ -71,3 +71,12 @@ def test_a_broken_file(tmp_path, text, message):
 def test_a_missing_file(tmp_path):
     with pytest.raises(StillroomError, match=r"metrics\.csv: there is no such file\. Name a folder that a training"):
         reports.read_metrics(tmp_path)
+
+
+def test_another_metric(tmp_path):
+    header = HEADER.replace("accuracy", "AP50")
+    assert reports.columns(["task", "kl"], metric="AP50") == header.strip().split(",")
+    (line,) = read(tmp_path, header + "1,390,validation,0.5,0.75,,13,,,,,,\n")
+    assert line.accuracy == 0.75
+    with pytest.raises(StillroomError, match=r"the cell 'AP50' is wrong; expected a number, got 'x'\."):
+        read(tmp_path, header + "1,390,validation,0.5,x,,13,,,,,,\n")

@@ -149,3 +149,12 @@ def test_a_comparison_where_a_run_is_needed(tmp_path):
     reports.write(reports.compare_runs(make.comparison_runs(), name="small"), tmp_path)
     with pytest.raises(StillroomError, match=r"the folder is not one run's; expected a run, got a comparison\."):
         reports.read_run(tmp_path)
+
+
+def test_a_folder_from_before_there_were_other_metrics():
+    data = reports.to_json(make.run())
+    assert data.pop("metric") == "accuracy"
+    assert reports.from_json(data) == make.run()
+    whole = reports.to_json(reports.compare_runs(make.comparison_runs(1), name="small"))
+    assert whole.pop("metric") == "accuracy"
+    assert reports.from_json(whole).metric == "accuracy"

@@ -179,3 +179,13 @@ def test_a_broken_folder_is_told(tmp_path):
     (tmp_path / "results.json").write_text("{}", encoding="utf-8")
     with pytest.raises(StillroomError, match=r"results\.json: name: the key is missing\."):
         reports.markdown(tmp_path)
+
+
+def test_another_metric_is_named_everywhere(tmp_path):
+    text = reports.markdown(compared(tmp_path / "c", metric="AP50"))
+    assert "| test AP50, last epoch, % | test AP50, best epoch, % |" in text
+    assert "Distilled minus alone, in points of test AP50: +2.20" in text
+    one = reports.markdown(written(tmp_path / "run", replace(make.run(), metric="AP50")))
+    assert "| test AP50, last epoch | 93.00 % (epoch 10) |" in one
+    assert "| teacher: validation AP50 | 96.00 % (epoch 10) |" in one
+    assert "accuracy" not in text + one

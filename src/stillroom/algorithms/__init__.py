@@ -1,6 +1,22 @@
-"""Algorithms: who trains whom, when. Each is a LightningModule over a distiller."""
+"""Algorithms: who trains whom, when. Each is a LightningModule over a distiller; a task is what they train it for."""
 
+from stillroom.algorithms.classification import Classification, logits_of
+from stillroom.algorithms.detection import Detection
 from stillroom.algorithms.offline import Offline, OptimizerMaker, SchedulerMaker, split
-from stillroom.algorithms.task import logits_of, task_loss
+from stillroom.algorithms.task import Evaluation, Meter, Task
+from stillroom.algorithms.tasks import as_task, task_loss
 
-__all__ = ["Offline", "OptimizerMaker", "SchedulerMaker", "logits_of", "split", "task_loss"]
+__all__ = [
+    "Classification",
+    "Detection",
+    "Evaluation",
+    "Meter",
+    "Offline",
+    "OptimizerMaker",
+    "SchedulerMaker",
+    "Task",
+    "as_task",
+    "logits_of",
+    "split",
+    "task_loss",
+]

@@ -1,44 +1,96 @@
-"""The task loss: what the student would be trained with if it had no teacher."""
+"""What a student learns without a teacher, and how well it does: the abstraction over classification and detection."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, cast
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
 
 from torch import Tensor, nn
+from torchmetrics import Metric
 
-from stillroom.errors import StillroomError, did_you_mean
-from stillroom.recorders import describe
-
-TASKS: Mapping[str, type[nn.Module]] = {"cross_entropy": nn.CrossEntropyLoss}
+from stillroom.data import DataModule
 
 
-def task_loss(task: str | nn.Module) -> nn.Module:
-    """The loss of this name, or the module itself: called as ``loss(logits, labels)``.
+@dataclass  # not frozen: torchmetrics copies what a meter computes field by field
+class Evaluation:
+    """How good a model is on some samples.
 
-    Raises:
-        StillroomError: there is no such name.
+    Attributes:
+        accuracy: the value of the metric, 0 to 1.
+        loss: mean task loss.
+        count: of samples.
+        chance: what the metric reaches without looking at the samples.
+        metric: its name.
     """
-    if isinstance(task, nn.Module):
-        return task
-    if task not in TASKS:
-        raise StillroomError(f"there is no task {task!r}", where="task", fix=did_you_mean(task, TASKS))
-    return TASKS[task]()
+
+    accuracy: float
+    loss: float
+    count: int
+    chance: float
+    metric: str = "accuracy"
+
+    @property
+    def beats_chance(self) -> bool:
+        """Whether the value is more than two standard deviations above chance."""
+        return self.accuracy > self.chance + 2 * sqrt(self.chance * (1 - self.chance) / self.count)
 
 
-def logits_of(output: Any) -> Tensor:
-    """The logits in what a classifier returned: a Tensor, a mapping with ``"logits"`` or an object with ``.logits``.
+class Meter(Metric, ABC):
+    """Gathers over batches, and over processes, how good a model is."""
 
-    Raises:
-        StillroomError: there are none.
+    @abstractmethod
+    def update(self, model: nn.Module, inputs: Any, context: Mapping[str, Any]) -> None:
+        """Run the model, in eval mode and without gradients, on a batch with labels."""
+
+    @abstractmethod
+    def compute(self) -> Evaluation:
+        """Of all batches since the last ``reset``."""
+
+
+class Task(nn.Module, ABC):
+    """A task: called as ``task(output, context)`` it is the loss of what the student returned in training.
+
+    Attributes:
+        metric: what its models are measured in, 0 to 1, the more the better; a column of metrics.csv.
+        chance: what the value that needs no looking is, in words.
     """
-    found: Any = cast("Mapping[str, Any]", output).get("logits") if isinstance(output, Mapping) else output
-    found = getattr(found, "logits", found)
-    if not isinstance(found, Tensor):
-        raise StillroomError(
-            "the student's output holds no logits",
-            expected='a Tensor, a mapping with "logits" or an object with .logits',
-            got=describe(output),
-            fix="Distil with task_weight=0, or wrap the model.",
-        )
-    return found
+
+    metric: str
+    chance: str
+
+    @abstractmethod
+    def forward(self, output: Any, context: Mapping[str, Any]) -> Tensor:
+        """The loss, a scalar.
+
+        Raises:
+            StillroomError: the output or the context lacks what it is made of.
+        """
+
+    @abstractmethod
+    def labelled(self, inputs: Any, context: Mapping[str, Any]) -> bool:
+        """Whether a batch can be learned from and measured."""
+
+    @abstractmethod
+    def meter(self, *, joint: bool = True) -> Meter:
+        """A new meter.
+
+        Args:
+            joint: gather from all processes that train together; else each measures for itself.
+        """
+
+    @abstractmethod
+    def expect_classes(self, model: nn.Module, output: Any, data: DataModule, *, fix: str) -> None:
+        """Refuse a model of other classes than the data's, as far as both are known.
+
+        Args:
+            model: to be trained, or to teach.
+            output: what it returned for a batch.
+            data: the data.
+            fix: what the user can do.
+
+        Raises:
+            StillroomError: there are more or fewer of them.
+        """

@@ -16,7 +16,8 @@ def run(arguments: Namespace) -> None:
     from stillroom.runs.use import evaluate_source
 
     found = evaluate_source(arguments.source, split=arguments.split, overrides=arguments.override)
+    chance = f" (always naming the largest class: {100 * found.chance:.1f} %)" if found.chance else ""
     print(
-        f"{arguments.split}: accuracy {100 * found.accuracy:.2f} %, loss {found.loss:.4f}, {found.count:,} samples "
-        f"(always naming the largest class: {100 * found.chance:.1f} %)"
+        f"{arguments.split}: {found.metric} {100 * found.accuracy:.2f} %, loss {found.loss:.4f}, "
+        f"{found.count:,} samples{chance}"
     )

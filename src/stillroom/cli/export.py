@@ -14,8 +14,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--format",
         nargs="+",
         metavar="FORMAT",
-        default=["safetensors", "onnx", "torch"],
-        help="safetensors, onnx, torch (default: all three)",
+        help="safetensors, onnx, torch (default: all three; safetensors alone for a detector)",
     )
     add_out(parser, "the folder to write model.* into (default: export/ beside the model)")
 

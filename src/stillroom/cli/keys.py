@@ -15,10 +15,11 @@ keys of a recipe (a class is a path, {class_path: ..., init_args: {...}}, or a n
     check                true: a teacher no better than chance stops the run
     data, task, optimizer, scheduler, scheduler_interval, trainer, seed
                          how it is trained, by default as the recipe's file says; once, and kept under runs/teachers
-  data                 Digits, MNIST, FashionMNIST, CIFAR10, CIFAR100, Arrays, ImageFolder
-  task, task_weight    cross_entropy or a loss class, and its weight; 0 leaves it out, labels are optional then
+  data                 Digits, MNIST, FashionMNIST, CIFAR10, CIFAR100, Arrays, ImageFolder; of boxes VOC, COCO
+  task, task_weight    cross_entropy, a loss class, or detection (the model's own losses), and its weight; 0 leaves it
+                         out, labels are optional then
   terms.NAME           what the teacher teaches:
-    loss                 KLDivergence, SoftLabel, HardLabel, L2, L1, FSP, AttentionTransfer, or a class
+    loss                 KLDivergence, DKD, L2, AttentionTransfer, FSP, RKDDistance ... of stillroom.losses, or a class
     student, teacher     sites: [teacher/]path[:input|:output][@call][item]; the model's output where nothing is said;
                          or a recorder: {class_path: FunctionOutputs, init_args: {path: package.module.function}}
     connector            null, auto, a class, or a list of classes

@@ -3,6 +3,7 @@
 from stillroom.data.arrays import Arrays
 from stillroom.data.cifar10 import CIFAR10
 from stillroom.data.cifar100 import CIFAR100
+from stillroom.data.coco import COCO
 from stillroom.data.digits import Digits
 from stillroom.data.draws import draw_key, drawing
 from stillroom.data.fashion_mnist import FashionMNIST
@@ -13,11 +14,14 @@ from stillroom.data.module import DataModule, Sources
 from stillroom.data.order import EpochBatches
 from stillroom.data.samples import Samples, Source
 from stillroom.data.sets import Sets
+from stillroom.data.voc import VOC
 
 __all__ = [
     "CIFAR10",
     "CIFAR100",
+    "COCO",
     "MNIST",
+    "VOC",
     "Arrays",
     "DataModule",
     "Digits",

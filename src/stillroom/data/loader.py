@@ -13,6 +13,9 @@ from stillroom.data.order import EpochBatches
 from stillroom.data.samples import Samples
 from stillroom.errors import StillroomError
 
+Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
+"""Makes a batch of samples."""
+
 
 class Loader(DataLoader[dict[str, Any]]):
     """Loads the batches of an ``EpochBatches``; Lightning saves and restores its position with the checkpoint.
@@ -27,6 +30,7 @@ class Loader(DataLoader[dict[str, Any]]):
         progress: returns (epoch, batches done in it). It must count what was trained, not what was fetched: workers
             fetch ahead.
         start_method: how workers are started, ``"fork"``, ``"spawn"`` or ``"forkserver"``; None: as the system does.
+        collate: makes a batch of samples; None: tensors of one shape are stacked.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Loader(DataLoader[dict[str, Any]]):
         num_workers: int = 0,
         progress: Callable[[], tuple[int, int]] | None = None,
         start_method: str | None = None,
+        collate: Collate | None = None,
     ) -> None:
         super().__init__(
             samples,
@@ -45,6 +50,7 @@ class Loader(DataLoader[dict[str, Any]]):
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             multiprocessing_context=start_method,
+            collate_fn=collate,
             generator=torch.Generator(),  # without one, each iter() draws from the global generator
         )
         self.batches, self._progress = batches, progress

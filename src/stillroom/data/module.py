@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from stillroom.data.loader import Loader, progress_of
+from stillroom.data.loader import Collate, Loader, progress_of
 from stillroom.data.order import EpochBatches
 from stillroom.data.samples import Samples, Source
 from stillroom.errors import StillroomError
@@ -32,6 +32,7 @@ class Sources:
         class_names: in the order of the labels; None: unknown.
         open_image: makes of an image file what ``plain`` takes; None: the items are not images, or nobody knows how.
         python_too: the items or transforms may draw from ``random`` or ``numpy.random``.
+        collate: makes a batch of samples; None: tensors of one shape are stacked.
     """
 
     train: Source
@@ -42,12 +43,14 @@ class Sources:
     class_names: list[str] | None = None
     open_image: Callable[[Path], Any] | None = None
     python_too: bool = False
+    collate: Collate | None = None
 
 
 class DataModule(LightningDataModule, ABC):
     """Loaders over the ``Sources`` that a subclass reads, with keyed augmentation and a place to resume from.
 
-    A batch is ``{"inputs": Tensor, "labels": Tensor, "index": Tensor}``. Nothing is read before it is needed.
+    A batch is ``{"inputs": Tensor, "labels": Tensor, "index": Tensor}``; for detection it has no labels, and its inputs
+    are the model's keywords, ``{"images": Tensor, "targets": [...]}``. Nothing is read before it is needed.
 
     Args:
         batch_size: per process.
@@ -95,7 +98,7 @@ class DataModule(LightningDataModule, ABC):
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Of one evaluation input, such as (3, 32, 32)."""
-        return tuple(self.sample(1)["inputs"].shape[1:])
+        return tuple(self.example(1).shape[1:])
 
     def prepare_data(self) -> None:
         """Called by Lightning in one process before all others go on, so that nothing is downloaded twice."""
@@ -122,7 +125,16 @@ class DataModule(LightningDataModule, ABC):
         samples = self._evaluated(self.sources.validation)
         if count < 1 or not len(samples):
             raise StillroomError("a batch holds at least one sample", got=f"{count} of {len(samples)}")
-        return default_collate([samples[index] for index in range(min(count, len(samples)))])
+        collate = self.sources.collate or default_collate
+        return collate([samples[index] for index in range(min(count, len(samples)))])
+
+    def example(self, count: int) -> Tensor:
+        """What a trained model is asked with: the inputs of ``sample(count)``, without targets.
+
+        Shape:
+            (N, ``*input_shape``).
+        """
+        return _images(self.sample(count)["inputs"])
 
     def transform_image(self, path: str | Path) -> Tensor:
         """The input that an image file gives in evaluation.
@@ -157,7 +169,12 @@ class DataModule(LightningDataModule, ABC):
         batches = EpochBatches(
             len(samples), batch_size=self.batch_size, seed=self.seed, rank=rank, world=world, shuffle=shuffle
         )
-        return Loader(samples, batches, num_workers=self.num_workers, progress=progress)
+        collate = self.sources.collate
+        return Loader(samples, batches, num_workers=self.num_workers, progress=progress, collate=collate)
 
     def _progress(self) -> tuple[int, int]:
         return (0, 0) if self.trainer is None else progress_of(self.trainer)
+
+
+def _images(inputs: Any) -> Tensor:
+    return cast("Mapping[str, Tensor]", inputs)["images"] if isinstance(inputs, Mapping) else inputs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import index as whole_number
 from typing import Any, Protocol, cast
 
@@ -32,7 +32,7 @@ class Samples(Dataset[dict[str, Any]]):
 
     Args:
         source: yields (input, label), or an input alone (also as a tuple of one), where label is a whole number.
-        transform: applied to the input; the result must be a tensor or an array.
+        transform: applied to the input; the result must be a tensor, an array, or a mapping: the model's keywords.
         seed: of the draws made by the source and by the transform.
         python_too: key the draws from ``random`` and ``numpy.random`` as well.
 
@@ -67,7 +67,7 @@ class Samples(Dataset[dict[str, Any]]):
         with drawing(self.seed, epoch, index, python_too=self.python_too):
             value, *labels = _parts(self.source[index], index)
             value = value if self.transform is None else self.transform(value)
-        sample: dict[str, Any] = {"inputs": _tensor(value, index)}
+        sample: dict[str, Any] = {"inputs": value if isinstance(value, Mapping) else _tensor(value, index)}
         if labels:
             sample["labels"] = _label(labels[0], index)
         return sample | {"index": index}

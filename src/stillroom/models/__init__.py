@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from stillroom.models.cifar_resnet import (
     CifarResNet,
     resnet8,
@@ -15,12 +17,18 @@ from stillroom.models.cifar_resnet import (
     resnet110,
 )
 from stillroom.models.download import fetch
+from stillroom.models.hidden_patches import HiddenPatches
 from stillroom.models.small_cnn import SmallCNN
 from stillroom.models.timm import timm
 from stillroom.models.weights import load_weights, read_weights
 
+if TYPE_CHECKING:
+    from stillroom.models.retinanet import RetinaNet
+
 __all__ = [
     "CifarResNet",
+    "HiddenPatches",
+    "RetinaNet",
     "SmallCNN",
     "fetch",
     "load_weights",
@@ -36,3 +44,11 @@ __all__ = [
     "resnet110",
     "timm",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "RetinaNet":  # it imports torchvision, which takes seconds that most users of this room need not spend
+        from stillroom.models.retinanet import RetinaNet
+
+        return RetinaNet
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

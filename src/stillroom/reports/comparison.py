@@ -18,7 +18,7 @@ ROW_NAMES: Mapping[Role, RowName] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """Accuracy of distilled minus alone, seed by seed (shares, not points)."""
+    """The metric of distilled minus that of alone, seed by seed (shares, not points)."""
 
     last: Spread
     best: Spread
@@ -45,6 +45,7 @@ def compare_runs(runs: Mapping[str, RunResults], *, name: str) -> ComparisonResu
         versions=students[0].versions,
         split=shared_split(runs.values()),
         best_by=students[0].best_by,
+        metric=students[0].metric,
         rows=rows,
     )
 
@@ -61,7 +62,7 @@ def compare_rows(runs: Mapping[str, RunResults]) -> list[Row]:
 
 
 def shared_split(runs: Iterable[RunResults]) -> Split:
-    """The split that accuracies are compared on: test, unless a student has no test scores."""
+    """The split that the runs are compared on: test, unless a student has no test scores."""
     return "test" if all(run.test is not None for run in runs if run.role != "teacher") else "validation"
 
 
@@ -75,7 +76,7 @@ def spread(values: Sequence[float | None]) -> Spread:
 
 
 def gain(results: ComparisonResults) -> Gain | None:
-    """The gain of distilled over alone in differences paired by seed; None where an accuracy is unknown."""
+    """The gain of distilled over alone in differences paired by seed; None where a value is unknown."""
     rows = {row.name: row for row in results.rows}
     alone, distilled = rows.get("student alone"), rows.get("student distilled")
     if alone is None or distilled is None:

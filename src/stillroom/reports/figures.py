@@ -29,13 +29,13 @@ class Chart:
 
 
 def learning(results: Results, runs: Sequence[Run]) -> list[Chart]:
-    """Accuracy over the epochs (the loss, where the task has no accuracy), and the training loss."""
+    """The metric over the epochs (the loss, where the task has none), and the training loss."""
     unit = training_unit(run.metrics for run in runs if run.metrics)
     loss = _by_role(runs, lambda metrics: in_training(metrics, unit, lambda line: line.loss))
-    accuracy = _by_role(runs, lambda metrics: over_epochs(metrics, "validation", lambda line: line.accuracy))
+    value = _by_role(runs, lambda metrics: over_epochs(metrics, "validation", lambda line: line.accuracy))
     split = results.best_by.capitalize()
-    if accuracy:
-        first = _lines(f"{split} accuracy", [*accuracy, *_teacher_levels(results, runs)], x="epoch", percent=True)
+    if value:
+        first = _lines(f"{split} {results.metric}", [*value, *_teacher_levels(results, runs)], x="epoch", percent=True)
     else:
         held_out = _by_role(runs, lambda metrics: over_epochs(metrics, "validation", lambda line: line.loss))
         first = _lines(f"{split} loss", held_out, x="epoch")

@@ -43,7 +43,7 @@ def write_report(folder: str | Path) -> Path:
         learning=figures.learning(results, runs),
         parts=figures.parts(runs),
         costs=_costs(runs),
-        teachers=_teachers(teachers),
+        teachers=_teachers(teachers, results.metric),
         config=_config(folder),
     )
     return write_text(folder / FILE, page)
@@ -59,16 +59,16 @@ def _costs(runs: Sequence[Run]) -> Cells:
     return Cells("Cost", header, rows, [])
 
 
-def _teachers(teachers: dict[str, TeacherFacts]) -> Cells:
+def _teachers(teachers: dict[str, TeacherFacts], metric: str) -> Cells:
     rows = [
-        [name, facts.folder or words.NONE, _told(facts.test), _told(facts.validation)]
+        [name, facts.folder or words.NONE, _told(facts.test, metric), _told(facts.validation, metric)]
         for name, facts in teachers.items()
     ]
     return Cells("Teacher", ["", "folder", "test", "validation"], rows, [])
 
 
-def _told(score: Score | None) -> str:
-    return words.NONE if score is None else f"{words.measure(score)} {words.reached(score)}"
+def _told(score: Score | None, metric: str) -> str:
+    return words.NONE if score is None else f"{words.measure(score, metric)} {words.reached(score)}"
 
 
 def _config(folder: Path) -> str | None:

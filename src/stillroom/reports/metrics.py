@@ -1,7 +1,7 @@
 """metrics.csv: what was measured while a model trained.
 
-One line is one measurement. Seven columns are fixed; then come three for the task loss and for each term: its raw
-value, its value times its weight, and its share of the total.
+One line is one measurement. The first seven columns are fixed, apart from the metric's name, such as ``accuracy``; then
+come three for the task loss and for each term: its raw value, its value times its weight, and its share of the total.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Literal, get_args
 
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.files import read_text
+from stillroom.reports.results import ACCURACY
 
 FILE = "metrics.csv"
 
 Phase = Literal["step", "train", "validation"]
 
-_FIXED = ("epoch", "step", "phase", "loss", "accuracy", "lr", "seconds")
+_METRIC = 4
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Measured:
         epoch: counted from 1.
         step: optimiser steps so far.
         phase: "step" (means over the last logged steps), "train" (means over an epoch) or "validation".
-        accuracy: 0 to 1.
+        accuracy: value of the metric, 0 to 1.
         lr: learning rate.
         seconds: since training began.
         parts: by name, in the order of the columns: the task loss and the terms.
@@ -56,9 +57,13 @@ class Measured:
     parts: dict[str, Part]
 
 
-def columns(parts: Sequence[str]) -> list[str]:
-    """The header of metrics.csv for these parts of the loss (the task loss and the terms)."""
-    return [*_FIXED, *(name + ending for name in parts for ending in ("", "_weighted", "_share"))]
+def columns(parts: Sequence[str], *, metric: str = ACCURACY) -> list[str]:
+    """The header of metrics.csv for these parts of the loss (the task loss and the terms) and this metric."""
+    return [*_fixed(metric), *(name + ending for name in parts for ending in ("", "_weighted", "_share"))]
+
+
+def _fixed(metric: str) -> tuple[str, ...]:
+    return ("epoch", "step", "phase", "loss", metric, "lr", "seconds")
 
 
 def read_metrics(folder: str | Path) -> list[Measured]:
@@ -74,12 +79,14 @@ def read_metrics(folder: str | Path) -> list[Measured]:
         raise StillroomError("the file is not CSV", where=str(path), got=str(error)) from error
     header = lines[0] if lines else []
     # By position: a term may be called "kl_weighted" beside one called "kl".
-    parts = header[len(_FIXED) :: 3]
-    if header != columns(parts) or len(set(parts)) < len(parts):
+    metric = header[_METRIC] if len(header) > _METRIC else ACCURACY
+    fixed = _fixed(metric)
+    parts = header[len(fixed) :: 3]
+    if header != columns(parts, metric=metric) or len(set(parts)) < len(parts):
         raise StillroomError(
             "the columns are not those of a run",
             where=f"{path}, line 1",
-            expected=f"{','.join(_FIXED)} and <name>,<name>_weighted,<name>_share for each part of the loss",
+            expected=f"{','.join(_fixed(ACCURACY))} and <name>,<name>_weighted,<name>_share for each part of the loss",
             got=",".join(header) or "an empty file",
         )
     return [_Line(f"{path}, line {number}", header, cells).read() for number, cells in enumerate(lines[1:], start=2)]
@@ -96,7 +103,7 @@ class _Line:
             raise StillroomError(
                 "the line is incomplete", where=self.where, expected=f"{len(self.header)} cells", got=len(self.cells)
             )
-        first = len(_FIXED)
+        first = len(_fixed(ACCURACY))
         loss, accuracy, lr, seconds = (self.number(index) for index in range(3, first))
         parts = {
             self.header[at]: Part(self.number(at), self.number(at + 1), self.number(at + 2))

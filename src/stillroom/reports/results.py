@@ -13,6 +13,7 @@ from stillroom.files import read_text, write_text
 from stillroom.reports.decode import decode
 
 FILE = "results.json"
+ACCURACY = "accuracy"
 
 Role = Literal["teacher", "alone", "distilled"]
 Split = Literal["test", "validation"]
@@ -25,7 +26,7 @@ class Score:
 
     Args:
         epoch: the epoch after which it was measured, counted from 1; 0 is the untrained model.
-        accuracy: share of right answers, 0 to 1; None where the task has none.
+        accuracy: value of the metric, 0 to 1, such as the share of right answers; None where the task has none.
         loss: mean task loss; None where it was not measured.
     """
 
@@ -94,6 +95,7 @@ class RunResults:
         test, validation: the scores, None where the data has no such split.
         teacher: by the teachers' names; empty for a run without one.
         best_by: the split that picked the best epoch: "test" only where there is no validation split.
+        metric: what the scores call accuracy: ``"accuracy"``, or ``"AP50"`` of a detector.
     """
 
     format: Literal[1] = 1
@@ -113,6 +115,7 @@ class RunResults:
     teacher: dict[str, TeacherFacts]
     cost: Cost
     best_by: Split
+    metric: str = ACCURACY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +129,7 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """The runs of one role: accuracies in the order of the seeds, the rest as means over the runs.
+    """The runs of one role: values of the metric in the order of the seeds, the rest as means over the runs.
 
     Args:
         folders: relative to the comparison's folder, or absolute (a teacher from elsewhere).
@@ -149,8 +152,9 @@ class ComparisonResults:
     """The same student trained alone and distilled, with equal seeds and epochs.
 
     Args:
-        split: the split of the rows' accuracies: test, or validation where a student has no test scores.
+        split: the split of the rows' values: test, or validation where a student has no test scores.
         best_by: as in the runs.
+        metric: what the values are.
     """
 
     format: Literal[1] = 1
@@ -163,6 +167,7 @@ class ComparisonResults:
     versions: dict[str, str]
     split: Split
     best_by: Split
+    metric: str = ACCURACY
     rows: list[Row]
 
     def __post_init__(self) -> None:

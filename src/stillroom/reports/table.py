@@ -76,8 +76,8 @@ def cells(results: Results) -> Cells:
 def _comparison_header(results: ComparisonResults) -> list[str]:
     return [
         "",
-        f"{results.split} accuracy, last epoch, %",
-        f"{results.split} accuracy, {words.best_epoch(results)}, %",
+        f"{results.split} {results.metric}, last epoch, %",
+        f"{results.split} {results.metric}, {words.best_epoch(results)}, %",
         *_size_names({row.batch for row in results.rows}),
     ]
 
@@ -116,15 +116,16 @@ def _score_rows(results: RunResults, split: Split) -> list[list[str]]:
     scores = results.test if split == "test" else results.validation
     if scores is None:
         return []
+    last, best = (words.measure(score, results.metric) for score in (scores.last, scores.best))
     return [
-        [f"{split} {words.measure(scores.last)}, last epoch", words.reached(scores.last)],
-        [f"{split} {words.measure(scores.best)}, {words.best_epoch(results)}", words.reached(scores.best)],
+        [f"{split} {last}, last epoch", words.reached(scores.last)],
+        [f"{split} {best}, {words.best_epoch(results)}", words.reached(scores.best)],
     ]
 
 
 def _teacher_rows(results: RunResults) -> list[list[str]]:
     return [
-        [f"{words.teacher(name)}: {split} {words.measure(score)}", words.reached(score)]
+        [f"{words.teacher(name)}: {split} {words.measure(score, results.metric)}", words.reached(score)]
         for name, facts in results.teacher.items()
         for split, score in (("test", facts.test), ("validation", facts.validation))
         if score is not None

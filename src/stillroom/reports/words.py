@@ -36,14 +36,18 @@ def points(spread: Spread, *, sign: str = "") -> str:
     return f"{100 * spread.mean:{sign}.2f}{deviation}"
 
 
-def measure(score: Score) -> str:
-    """What a score is told in: the loss only where the task has no accuracy."""
-    return "loss" if score.accuracy is None and score.loss is not None else "accuracy"
+def measure(score: Score, metric: str) -> str:
+    """What a score is told in: the loss only where the task has no metric."""
+    return "loss" if _in_loss(score) else metric
+
+
+def _in_loss(score: Score) -> bool:
+    return score.accuracy is None and score.loss is not None
 
 
 def reached(score: Score) -> str:
     """A score with the epoch it belongs to."""
-    value = number(score.loss) if measure(score) == "loss" else percent(score.accuracy)
+    value = number(score.loss) if _in_loss(score) else percent(score.accuracy)
     return f"{value} (epoch {score.epoch})"
 
 
@@ -100,7 +104,7 @@ def gain_sentence(results: Results) -> str:
         else f"Mean ± sample deviation of the {count} differences, paired by seed."
     )
     return (
-        f"Distilled minus alone, in points of {results.split} accuracy: "
+        f"Distilled minus alone, in points of {results.split} {results.metric}: "
         f"{_difference(found.last)} at the last epoch, {_difference(found.best)} at the {best_epoch(results)}. {basis}"
     )
 

@@ -207,6 +207,7 @@ def _typed(
     ]
     if missing := [name for name in required if name not in given]:
         raise StillroomError(f"{label} needs the argument {missing[0]!r}", where=where)
+
     def fresh() -> dict[str, Any]:
         objects = parser.instantiate(parsed.clone())
         return {name: objects[name] for name in given}

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillroom.algorithms import logits_of, split, task_loss
+from stillroom.algorithms import Task, as_task, split
 from stillroom.data import DataModule
 from stillroom.distillers.scope import untouched
 from stillroom.distillers.teacher import call
 from stillroom.errors import StillroomError
+from stillroom.recorders import describe
 from stillroom.runs.job import Job
 
 DRY_SAMPLES = 8
@@ -23,7 +24,8 @@ def check(job: Job) -> None:
 
     Raises:
         StillroomError: the student does not take the data's inputs or has other classes, the task loss lacks labels or
-            fails, or the optimizer or the scheduler cannot be made; names the recipe's key.
+            fails, what is delivered to does not exist, or the optimizer or the scheduler cannot be made; names the
+            recipe's key.
     """
     where = "teacher.model" if job.role == "teacher" else "student"
     if not isinstance(job.student, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] - made by a recipe's path
@@ -32,7 +34,12 @@ def check(job: Job) -> None:
     with untouched(job.student):
         output = answer(job.student.cpu().eval(), inputs, where)
         if job.task_weight != 0:
-            _check_task(job, output, context, where)
+            _check_task(job, inputs, context, output, where)
+    for name, delivery in job.deliveries.items():
+        try:
+            delivery.target(job.student)
+        except StillroomError as error:
+            raise error.at(f"deliveries.{name}") from None
     optimizer = job.optimizer(job.student.parameters())
     if job.scheduler is not None:
         job.scheduler(optimizer)
@@ -58,38 +65,28 @@ def answer(model: nn.Module, inputs: Any, where: str) -> Any:
         raise StillroomError(
             f"{type(model).__name__} does not take the data's inputs",
             where=where,
-            expected=f"a model of {tuple(inputs.shape)}",
+            expected=f"a model of {tuple(inputs.shape) if isinstance(inputs, Tensor) else describe(inputs)}",
             got=_said(error),
         ) from error
 
 
-def same_classes(logits: Tensor, data: DataModule, where: str, *, fix: str) -> None:
-    """Refuse logits of other classes than the data's, as far as these are known.
-
-    Raises:
-        StillroomError: there are more or fewer of them.
-    """
-    classes = len(data.class_names) if data.sources.class_names is not None else "C"
-    if logits.dim() != 2 or classes not in ("C", logits.shape[1]):
-        raise StillroomError(
-            "the model's classes are not the data's",
-            where=where,
-            expected=f"logits (N, {classes}) for {type(data).__name__}",
-            got=tuple(logits.shape),
-            fix=fix,
-        )
-
-
-def _check_task(job: Job, output: Any, context: Mapping[str, Any], where: str) -> None:
-    labels = context.get("labels")
-    if not isinstance(labels, Tensor):
-        raise StillroomError(
-            "the task loss needs labels, and the data has none", where="task", fix="Set task_weight to 0."
-        )
-    logits = logits_of(output)
-    same_classes(logits, job.data, where, fix="Set its number of classes.")
+def same_classes(task: Task, model: nn.Module, output: Any, data: DataModule, where: str, *, fix: str) -> None:
+    """As of :meth:`~stillroom.algorithms.Task.expect_classes`, with the recipe's key in front of the message."""
     try:
-        loss = task_loss(job.task)(logits, labels)
+        task.expect_classes(model, output, data, fix=fix)
+    except StillroomError as error:
+        raise error.at(where) from None
+
+
+def _check_task(job: Job, inputs: Any, context: Mapping[str, Any], output: Any, where: str) -> None:
+    task = as_task(job.task)
+    if task.labelled(inputs, context):
+        same_classes(task, job.student, output, job.data, where, fix="Set its number of classes.")
+        task.meter()  # what it needs may not be installed
+    try:
+        loss: object = task(output, context)
+    except StillroomError:
+        raise
     except Exception as error:
         raise StillroomError("the task loss failed", where="task", got=_said(error)) from error
     if not isinstance(loss, torch.Tensor) or loss.dim() != 0:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from stillroom.algorithms import as_task
 from stillroom.errors import StillroomError
 from stillroom.files import read_text, write_text
 from stillroom.reports import (
@@ -153,6 +154,7 @@ def _teacher_record(folder: Path, job: Job, teacher: Trained) -> None:
             teacher={},
             cost=Cost(seconds_per_epoch=None, samples_per_second=None, peak_memory_mb=None),
             best_by="validation",
+            metric=as_task(job.task).metric,
         ),
         folder,
     )

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import nn
 
-from stillroom.algorithms import Offline, task_loss
+from stillroom.algorithms import Offline, Task
 from stillroom.data import DataModule, Loader
 from stillroom.export import model_facts, write_plain
 from stillroom.models import load_weights
@@ -30,10 +30,10 @@ def conclude(job: Job, algorithm: Offline, trainer: Trainer, history: History, c
 
     In a training on several devices the first process does this while the others wait.
     """
-    student, device = algorithm.distiller.student.eval(), trainer.strategy.root_device
+    student = algorithm.distiller.student.eval()
     job.data.trainer = None  # with it, the loaders would give each process its share alone
     if trainer.is_global_zero:
-        results = _results(job, student, device, trainer, history, checkpoints)
+        results = _results(job, algorithm, trainer, history, checkpoints)
         write_plain(
             student,
             job.folder,
@@ -55,6 +55,7 @@ def card_facts(job: Job) -> dict[str, Any]:
         "dict_kwargs": dict(job.dict_kwargs),
         "epoch": job.settings.max_epochs,
         "data": None if job.data_plain is None else dict(job.data_plain),
+        "task": job.task if isinstance(job.task, str) else None,
         "class_names": job.data.class_names if job.data.sources.class_names is not None else None,
         "input_shape": list(job.data.input_shape),
     }
@@ -62,14 +63,13 @@ def card_facts(job: Job) -> dict[str, Any]:
 
 def measured(model: nn.Module, data: DataModule, *, class_path: str | None) -> ModelFacts:
     """What a model weighs and how fast it answers on samples of the data."""
-    facts = model_facts(model, data.sample(LATENCY_BATCH)["inputs"])
+    facts = model_facts(model, data.example(LATENCY_BATCH))
     return ModelFacts(**asdict(facts), class_path=class_path)
 
 
-def _results(
-    job: Job, student: nn.Module, device: torch.device, trainer: Trainer, history: History, checkpoints: Checkpoints
-) -> RunResults:
-    student.to(device)
+def _results(job: Job, algorithm: Offline, trainer: Trainer, history: History, checkpoints: Checkpoints) -> RunResults:
+    task, device = algorithm.task, trainer.strategy.root_device
+    student = algorithm.distiller.student.to(device)
     best = _best(student, checkpoints)
     epochs = trainer.current_epoch, (checkpoints.best_epoch or 0) + 1
     models = (student, epochs[0]), (student if best is None else best, epochs[0] if best is None else epochs[1])
@@ -86,8 +86,8 @@ def _results(
         hardware=hardware(device),
         versions=versions(),
         model=measured(student, job.data, class_path=job.class_path),
-        test=None if job.data.sources.test is None else _scores(job, models, job.data.test_dataloader(), device),
-        validation=_scores(job, models, job.data.val_dataloader(), device),
+        test=None if job.data.sources.test is None else _scores(task, models, job.data.test_dataloader(), device),
+        validation=_scores(task, models, job.data.val_dataloader(), device),
         teacher={} if job.teacher is None else {"teacher": job.teacher.facts},
         cost=Cost(
             seconds_per_epoch=history.seconds / max(trainer.current_epoch, 1),
@@ -95,6 +95,7 @@ def _results(
             peak_memory_mb=torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else None,
         ),
         best_by="validation",
+        metric=task.metric,
     )
 
 
@@ -108,11 +109,11 @@ def _best(student: nn.Module, checkpoints: Checkpoints) -> nn.Module | None:
 
 
 def _scores(
-    job: Job, models: tuple[tuple[nn.Module, int], tuple[nn.Module, int]], batches: Loader, device: torch.device
+    task: Task, models: tuple[tuple[nn.Module, int], tuple[nn.Module, int]], batches: Loader, device: torch.device
 ) -> Scores | None:
     scores: list[Score] = []
     for model, epoch in models:
-        found = evaluate(model, batches, task=task_loss(job.task), device=device)
+        found = evaluate(model, batches, task=task, device=device)
         if found is None:
             return None
         scores.append(Score(epoch=epoch, accuracy=found.accuracy, loss=found.loss))

@@ -1,44 +1,29 @@
-"""How good a classifier is on one split."""
+"""How good a model is on one split."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from math import sqrt
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from lightning.fabric.utilities import move_data_to_device
+from torch import nn
 
-from stillroom.algorithms import logits_of, split
-from stillroom.errors import StillroomError
+from stillroom.algorithms import Evaluation, as_task, split
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Accuracy (0 to 1) and mean loss over ``count`` labelled samples; ``chance`` is the share of the largest class."""
-
-    accuracy: float
-    loss: float
-    count: int
-    chance: float
-
-    @property
-    def beats_chance(self) -> bool:
-        """Whether the accuracy is more than two standard deviations above always naming the largest class."""
-        return self.accuracy > self.chance + 2 * sqrt(self.chance * (1 - self.chance) / self.count)
+__all__ = ["Evaluation", "evaluate"]
 
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, batches: Iterable[Mapping[str, Any]], *, task: nn.Module, device: torch.device | str = "cpu"
+    model: nn.Module, batches: Iterable[Mapping[str, Any]], *, task: str | nn.Module, device: torch.device | str = "cpu"
 ) -> Evaluation | None:
     """Run a model over labelled batches in eval mode; its modes are restored.
 
     Args:
-        model: on ``device`` already; returns logits (N, C).
+        model: on ``device`` already.
         batches: of a data module.
-        task: the loss, called as ``task(logits, labels)``.
+        task: by name, a loss called as ``task(logits, labels)``, or a whole task.
         device: where the batches go.
 
     Returns:
@@ -47,30 +32,17 @@ def evaluate(
     Raises:
         StillroomError: a label lies outside of the model's classes.
     """
-    right, loss, labels = 0, 0.0, list[Tensor]()
+    measured = as_task(task)
+    meter = measured.meter(joint=False).to(device)  # one process may evaluate while the others wait
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         for batch in batches:
-            if "labels" not in batch:
+            inputs, context = split(move_data_to_device(dict(batch), torch.device(device)))
+            if not measured.labelled(inputs, context):
                 return None
-            inputs, context = split(batch)
-            target = context["labels"].to(device)
-            logits = logits_of(model(inputs.to(device)))
-            if int(target.max()) >= logits.shape[1]:
-                raise StillroomError(
-                    "the model has fewer classes than the data",
-                    expected=f"labels below {logits.shape[1]}",
-                    got=f"label {int(target.max())}",
-                )
-            right += int((logits.argmax(1) == target).sum())
-            loss += float(task(logits, target)) * len(target)
-            labels.append(target.cpu())
+            meter.update(model, inputs, context)
     finally:
         for module, training in modes:
             module.training = training
-    if not labels:
-        return None
-    everything = torch.cat(labels)
-    count = len(everything)
-    return Evaluation(right / count, loss / count, count, float(torch.bincount(everything).max()) / count)
+    return meter.compute() if meter.update_called else None

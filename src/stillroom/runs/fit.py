@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
-from stillroom.algorithms import Offline
+from stillroom.algorithms import Offline, as_task
 from stillroom.distillers import Distiller
 from stillroom.errors import StillroomError
 from stillroom.runs.check import check, dry_batch
@@ -59,12 +59,12 @@ def fit(job: Job, *, checkpoint: Path | None = None) -> Run:
     """
     if checkpoint is not None:
         read_checkpoint(checkpoint)
-    distiller, labelled = prepared(job), "labels" in dry_batch(job)[1]
-    history = History(job.folder, every=job.settings.log_every)
+    distiller, task = prepared(job), as_task(job.task)
+    history = History(job.folder, every=job.settings.log_every, metric=task.metric)
     checkpoints = Checkpoints(
         job.folder,
         seconds=job.settings.checkpoint_seconds,
-        monitor="val_accuracy" if labelled else None,
+        monitor=f"val_{task.metric}" if task.labelled(*dry_batch(job)) else None,
         every_n_epochs=job.settings.checkpoint_every,
     )
     interruption = _Interruption()
@@ -74,14 +74,14 @@ def fit(job: Job, *, checkpoint: Path | None = None) -> Run:
             optimizer=job.optimizer,
             scheduler=job.scheduler,
             scheduler_interval=job.scheduler_interval,
-            task=job.task,
+            task=task,
             task_weight=job.task_weight,
         )
         notes = inferred(distiller)
         for note in notes if job.settings.progress and is_first_process() else ():
             Console(stderr=True).print(f"{job.folder.name}: {note}", highlight=False, markup=False, soft_wrap=True)
         with _quiet():
-            callbacks = [StepRandomness(job.seed), history, *_progress(job), interruption, checkpoints]
+            callbacks = [StepRandomness(job.seed), history, *_progress(job, task.metric), interruption, checkpoints]
             trainer = _trainer(job, distiller, callbacks)
             if is_first_process():
                 write_config(job.folder, dict(job.config), notes=notes)
@@ -187,9 +187,9 @@ def _trainer(job: Job, distiller: Distiller, callbacks: list[Callback]) -> Train
     return trainer
 
 
-def _progress(job: Job) -> list[Callback]:
+def _progress(job: Job, metric: str) -> list[Callback]:
     label = job.folder.name if job.role != "teacher" else f"teacher {job.name}"
-    return [ProgressBar(label, Console(stderr=True))] if job.settings.progress else []
+    return [ProgressBar(label, Console(stderr=True), metric=metric)] if job.settings.progress else []
 
 
 def _one_line(error: Exception) -> str:

@@ -61,10 +61,11 @@ class History(Callback):
     Args:
         folder: the run folder.
         every: steps that one row stands for.
+        metric: of the validation.
     """
 
-    def __init__(self, folder: Path, *, every: int) -> None:
-        self.folder, self.every = folder, every
+    def __init__(self, folder: Path, *, every: int, metric: str = "accuracy") -> None:
+        self.folder, self.every, self.metric = folder, every, metric
         self.rows: list[Row] = []
         self.parts: list[str] = []
         self._steps, self._epoch = Sums(), Sums()
@@ -97,8 +98,8 @@ class History(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = trainer.callback_metrics
-        if "val_accuracy" in metrics and not trainer.sanity_checking:
-            values = {key: float(metrics[f"val_{key}"]) for key in ("loss", "accuracy")}
+        if f"val_{self.metric}" in metrics and not trainer.sanity_checking:
+            values = {key: float(metrics[f"val_{key}"]) for key in ("loss", self.metric)}
             _expect_finite("validation", values["loss"])
             self._row(trainer, "validation", values)
 
@@ -134,7 +135,7 @@ class History(Callback):
     def write(self) -> None:
         """metrics.csv, whole."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, columns(self.parts), restval="", lineterminator="\n")
+        writer = csv.DictWriter(text, columns(self.parts, metric=self.metric), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         write_text(self.folder / "metrics.csv", text.getvalue())

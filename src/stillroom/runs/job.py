@@ -54,7 +54,7 @@ class Job:
         teacher: the trained teacher, or None.
         terms: what the teacher teaches.
         deliveries: what the student takes over from it.
-        task: the task loss.
+        task: by name, a loss, or a whole task.
         task_weight: its weight; 0: none.
         scheduler: makes the learning-rate scheduler, or None.
         scheduler_interval: how often it steps.

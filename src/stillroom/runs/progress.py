@@ -21,19 +21,20 @@ REFRESH_SECONDS = 0.2
 
 
 class ProgressBar(Callback):
-    """Shows batches done, the validation accuracy and the time left; prints one line when training ends.
+    """Shows batches done, the metric of the validation and the time left; prints one line when training ends.
 
     Args:
         label: what is being trained.
         console: where to.
+        metric: what the validation measures.
     """
 
-    def __init__(self, label: str, console: Console) -> None:
-        self.label, self.console = label, console
+    def __init__(self, label: str, console: Console, *, metric: str = "accuracy") -> None:
+        self.label, self.console, self.metric = label, console, metric
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._drawn = self._began = monotonic()
-        self._accuracy = ""
+        self._reached = ""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
@@ -45,14 +46,14 @@ class ProgressBar(Callback):
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=30),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[accuracy]}"),
+                TextColumn("{task.fields[reached]}"),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 console=self.console,
                 transient=True,
             )
             done = trainer.current_epoch * int(trainer.num_training_batches)
-            self._task = self._bar.add_task(self.label, total=total, completed=done, accuracy=self._accuracy)
+            self._task = self._bar.add_task(self.label, total=total, completed=done, reached=self._reached)
             self._bar.start()
 
     def on_train_batch_end(
@@ -61,19 +62,20 @@ class ProgressBar(Callback):
         if self._bar is not None and monotonic() - self._drawn > REFRESH_SECONDS:
             self._drawn = monotonic()
             done = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx + 1
-            self._bar.update(self._task, completed=done, accuracy=self._accuracy)
+            self._bar.update(self._task, completed=done, reached=self._reached)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        accuracy = trainer.callback_metrics.get("val_accuracy")
-        self._accuracy = "" if accuracy is None else f"validation {100 * float(accuracy):.2f} %"
+        value = trainer.callback_metrics.get(f"val_{self.metric}")
+        what = "validation" if self.metric == "accuracy" else f"validation {self.metric}"
+        self._reached = "" if value is None else f"{what} {100 * float(value):.2f} %"
         if trainer.is_global_zero and not self.console.is_terminal:
             epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self.console.print(f"{self.label}: {epoch}  {self._accuracy}  {monotonic() - self._began:.1f} s")
+            self.console.print(f"{self.label}: {epoch}  {self._reached}  {monotonic() - self._began:.1f} s")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()
         if trainer.is_global_zero and self.console.is_terminal:
-            self.console.print(f"{self.label}: {self._accuracy}  {monotonic() - self._began:.1f} s")
+            self.console.print(f"{self.label}: {self._reached}  {monotonic() - self._began:.1f} s")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._close()

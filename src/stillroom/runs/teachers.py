@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import nn
 
-from stillroom.algorithms import task_loss
+from stillroom.algorithms import Task, as_task, split
 from stillroom.data import DataModule
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.models import load_weights
@@ -62,18 +63,18 @@ def assessed(
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device)
-    loss = task_loss(task)
-    _check_classes(network, data, device)
-    validation = evaluate(network, data.val_dataloader(), task=loss, device=device)
+    aim = as_task(task)
+    _check_classes(network, data, aim, device)
+    validation = evaluate(network, data.val_dataloader(), task=aim, device=device)
     if check and validation is not None and not validation.beats_chance:
         raise StillroomError(
             "the teacher is no better than chance on the validation set",
             where="teacher",
-            expected=f"an accuracy above {100 * validation.chance:.1f} % (the share of the largest class)",
+            expected=f"an {aim.metric} above {100 * validation.chance:.1f} % ({aim.chance})",
             got=f"{100 * validation.accuracy:.1f} % of {validation.count} samples",
             fix="Check its weights and the data's normalisation; a recipe's teacher.check=false goes on all the same.",
         )
-    test = None if data.sources.test is None else evaluate(network, data.test_dataloader(), task=loss, device=device)
+    test = None if data.sources.test is None else evaluate(network, data.test_dataloader(), task=aim, device=device)
     facts = TeacherFacts(
         folder=None if folder is None else str(folder), validation=_score(validation, folder), test=_score(test, folder)
     )
@@ -85,13 +86,13 @@ def _score(found: Evaluation | None, folder: Path | None) -> Score | None:
     return None if found is None else Score(epoch=epoch, accuracy=found.accuracy, loss=found.loss)
 
 
-def _check_classes(network: nn.Module, data: DataModule, device: torch.device) -> None:
-    batch = data.sample(2)
+def _check_classes(network: nn.Module, data: DataModule, task: Task, device: torch.device) -> None:
+    inputs, context = split(move_data_to_device(data.sample(2), device))
     with torch.no_grad():
-        output = answer(network.eval(), batch["inputs"].to(device), "teacher")
-    if "labels" in batch and isinstance(output, torch.Tensor):
+        output = answer(network.eval(), inputs, "teacher")
+    if task.labelled(inputs, context):
         fix = "Use a teacher of these classes, or map its classes in Python: kd.Teacher(network, classes=[...])."
-        same_classes(output, data, "teacher", fix=fix)
+        same_classes(task, network, output, data, "teacher", fix=fix)
 
 
 def _weighted(section: Any) -> nn.Module:

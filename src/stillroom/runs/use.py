@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from stillroom.algorithms import logits_of, task_loss
+from stillroom.algorithms import Detection, Task, as_task, logits_of
 from stillroom.data import DataModule
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.export import write_exported_program, write_onnx, write_safetensors
 from stillroom.models import timm
 from stillroom.recipes import shipped
-from stillroom.recorders import SiteInfo, list_sites
+from stillroom.recorders import FunctionInfo, ParameterInfo, SiteInfo, list_functions, list_parameters, list_sites
 from stillroom.runs.build import spec
 from stillroom.runs.evaluate import Evaluation, evaluate
+from stillroom.runs.folder import read_config
 from stillroom.runs.load import Source, find_source, load
 from stillroom.runs.overrides import HOMES, overridden
 from stillroom.runs.recipe import read_recipe
@@ -27,6 +28,7 @@ from stillroom.runs.train import make_data
 
 Split = Literal["test", "validation"]
 WRITERS = {"safetensors": write_safetensors, "onnx": write_onnx, "torch": write_exported_program}
+PLAIN = ("safetensors",)
 ENDINGS = {"safetensors": ".safetensors", "onnx": ".onnx", "torch": ".pt2"}
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 EXPORT_SAMPLES = 16
@@ -41,6 +43,15 @@ class Guess:
     classes: list[tuple[str, float]]
 
 
+@dataclass(frozen=True)
+class Inside:
+    """What recorders can read of a model: its modules, the functions of PyTorch that it calls, its parameters."""
+
+    sites: list[SiteInfo]
+    functions: list[FunctionInfo]
+    parameters: list[ParameterInfo]
+
+
 def evaluate_source(source: str | Path, *, split: Split = "test", overrides: Iterable[str] = ()) -> Evaluation:
     """Evaluate a run, a checkpoint or a model file on its own data.
 
@@ -52,10 +63,11 @@ def evaluate_source(source: str | Path, *, split: Split = "test", overrides: Ite
     Raises:
         StillroomError: the model or the data cannot be had, or there are no labels.
     """
-    data = _data(find_source(source), overrides)
+    origin = find_source(source)
+    data = data_of(origin, overrides)
     batches = data.test_dataloader() if split == "test" else data.val_dataloader()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found = evaluate(load(source).to(device), batches, task=task_loss("cross_entropy"), device=device)
+    found = evaluate(load(source).to(device), batches, task=task_of(origin), device=device)
     if found is None:
         raise StillroomError(f"the {split} split has no labels to evaluate on", where=str(source))
     return found
@@ -78,8 +90,8 @@ def classify(
     if top < 1:
         raise StillroomError("the number of classes is too small", where="--top", expected="at least 1", got=top)
     found = find_source(source)
-    files = [file for image in images for file in _images(Path(image))]
-    data, names = _data(found, overrides), found.card.extra.get("class_names")
+    files = image_files(images)
+    data, names = data_of(found, overrides), found.card.extra.get("class_names")
     model = load(source)
     guesses: list[Guess] = []
     for file in files:
@@ -93,13 +105,13 @@ def classify(
 
 
 def export_source(
-    source: str | Path, formats: Sequence[str], *, out: str | Path, overrides: Iterable[str] = ()
+    source: str | Path, formats: Sequence[str] | None = None, *, out: str | Path, overrides: Iterable[str] = ()
 ) -> dict[Path, float]:
     """Write a trained model in other formats, each checked against the PyTorch model on real samples.
 
     Args:
         source: run folder, checkpoint or model file.
-        formats: of ``safetensors``, ``onnx``, ``torch``.
+        formats: of ``safetensors``, ``onnx``, ``torch``; None: all that a model of this task can be written in.
         out: the folder to write ``model.<ending>`` into.
         overrides: ``data....=value`` words.
 
@@ -107,20 +119,32 @@ def export_source(
         The largest difference of the outputs, by file.
 
     Raises:
-        StillroomError: an unknown format, an output over the tolerance, or no samples to check with.
+        StillroomError: an unknown format, one that a detector cannot be written in, an output over the tolerance, or no
+            samples to check with.
     """
-    for name in formats:
+    for name in formats or ():
         if name not in WRITERS:
             raise StillroomError(f"there is no format {name!r}", where="--format", fix=did_you_mean(name, WRITERS))
-    example: Tensor = _data(find_source(source), overrides).sample(EXPORT_SAMPLES)["inputs"]
+    origin = find_source(source)
+    able = PLAIN if isinstance(task_of(origin), Detection) else tuple(WRITERS)
+    formats = able if formats is None else formats
+    for name in formats:
+        if name not in able:
+            raise StillroomError(
+                f"a detector cannot be written as {name!r}",
+                where="--format",
+                expected=" or ".join(able),
+                fix="How many boxes it finds depends on the image, which a traced program cannot follow.",
+            )
+    example = data_of(origin, overrides).example(EXPORT_SAMPLES)
     model, folder = load(source), Path(out)
     return {(path := folder / f"model{ENDINGS[name]}"): WRITERS[name](model, path, example=example) for name in formats}
 
 
 def inspect_model(
     what: str, *, teacher: bool = False, shape: Sequence[int] | None = None, overrides: Iterable[str] = ()
-) -> list[SiteInfo]:
-    """Every site of a model.
+) -> Inside:
+    """What can be read of a model while it runs.
 
     Args:
         what: a recipe, a run folder, checkpoint or model file, a class path, or a model's name in stillroom,
@@ -149,9 +173,10 @@ def inspect_model(
     return _listed(model, tuple(shape or DEFAULT_INPUT))
 
 
-def _listed(model: nn.Module, shape: tuple[int, ...]) -> list[SiteInfo]:
+def _listed(model: nn.Module, shape: tuple[int, ...]) -> Inside:
+    inputs = torch.zeros(2, *shape)
     try:
-        return list_sites(model, torch.zeros(2, *shape))
+        return Inside(list_sites(model, inputs), list_functions(model, inputs), list_parameters(model))
     except (RuntimeError, TypeError, ValueError) as error:
         raise StillroomError(
             f"{type(model).__name__} does not take an input of shape (2, {', '.join(map(str, shape))})",
@@ -169,7 +194,20 @@ def _named_model(name: str) -> nn.Module:
     return timm(name)
 
 
-def _data(source: Source, overrides: Iterable[str]) -> DataModule:
+def task_of(source: Source) -> Task:
+    """The task that a model was trained for; one with a loss of its own, or that says nothing, is a classifier."""
+    said = source.card.extra.get("task")
+    if said is None and source.weights.suffix == ".ckpt":  # of a run that has not ended
+        said = read_config(source.folder).get("task")
+    return as_task(said if isinstance(said, str) else "cross_entropy")
+
+
+def data_of(source: Source, overrides: Iterable[str]) -> DataModule:
+    """The data that a model was trained on.
+
+    Raises:
+        StillroomError: nothing says which, or an override is not about it.
+    """
     given = source.card.extra.get("data")
     if given is None:
         raise StillroomError(
@@ -184,6 +222,15 @@ def _data(source: Source, overrides: Iterable[str]) -> DataModule:
     section = overridden({"data": given}, words)["data"]
     data: Any = spec("data", section, home=HOMES["data"]).make()
     return cast("DataModule", data)
+
+
+def image_files(images: Iterable[str | Path]) -> list[Path]:
+    """The files, and those in the folders.
+
+    Raises:
+        StillroomError: there is no such file, or no image in a folder.
+    """
+    return [file for image in images for file in _images(Path(image))]
 
 
 def _images(path: Path) -> list[Path]:

@@ -1,0 +1,61 @@
+"""What the tests of several rooms share: a set of boxes that takes no time."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+SIZE = (48, 32)
+COUNTS = {"train": 6, "val": 4, "test": 3}
+OBJECT = (
+    "<object><name>{}</name><difficult>{}</difficult><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax>"
+    "<ymax>{}</ymax></bndbox></object>"
+)
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one bright square or circle on each image, in the layouts of VOC (``voc``) and COCO (``coco``)."""
+    root = tmp_path_factory.mktemp("shapes")
+    draws = random.Random(0)
+    for split, count in COUNTS.items():
+        _write(root, split, [(f"{split}{index}", *_drawn(draws, index % 2)) for index in range(count)])
+    return root
+
+
+def _drawn(draws: random.Random, label: int) -> tuple[int, tuple[int, int, int, int]]:
+    side = draws.randint(14, 20)
+    left, top = draws.randint(0, SIZE[0] - side), draws.randint(0, SIZE[1] - side)
+    return label, (left, top, left + side, top + side)
+
+
+def _write(root: Path, split: str, items: list[tuple[str, int, tuple[int, int, int, int]]]) -> None:
+    from PIL import Image, ImageDraw
+
+    voc, coco = root / "voc", root / "coco"
+    for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (voc / folder).mkdir(parents=True, exist_ok=True)
+    (coco / split).mkdir(parents=True)
+    (coco / "annotations").mkdir(exist_ok=True)
+    for name, label, (left, top, right, bottom) in items:
+        image = Image.new("RGB", SIZE, (20, 20, 20))
+        draw = ImageDraw.Draw(image)
+        (draw.ellipse if label else draw.rectangle)((left, top, right - 1, bottom - 1), fill=(250, 200, 90))
+        image.save(voc / "JPEGImages" / f"{name}.jpg")
+        image.save(coco / split / f"{name}.jpg")
+        text = OBJECT.format(("square", "circle")[label], 0, left + 1, top + 1, right, bottom)
+        (voc / "Annotations" / f"{name}.xml").write_text(f"<annotation>{text}</annotation>")
+    (voc / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{name}\n" for name, *_ in items))
+    boxes = [
+        {"image_id": 10 + index, "category_id": (3, 9)[label], "iscrowd": 0, "bbox": [x, y, right - x, bottom - y]}
+        for index, (_, label, (x, y, right, bottom)) in enumerate(items)
+    ]
+    instances = {
+        "images": [{"id": 10 + index, "file_name": f"{name}.jpg"} for index, (name, *_) in enumerate(items)],
+        "annotations": boxes,
+        "categories": [{"id": 9, "name": "circle"}, {"id": 3, "name": "square"}],
+    }
+    (coco / "annotations" / f"instances_{split}.json").write_text(json.dumps(instances))
