@@ -191,3 +191,21 @@ def test_the_run_with_its_weights_is_the_run_with_its_recipe(here, tmp_path):
     shutil.copy(kept(here) / "model.safetensors", tmp_path / "bare.safetensors")
     run = train(tiny(f"teacher.weights={tmp_path / 'bare.safetensors'}"), out=tmp_path / "weighted")
     assert weights(run.folder) == weights(here / "run")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("terms.kl.teacher=layer9", "terms.kl.teacher: SmallCNN has no module 'layer9'. Did you mean 'layer2'"),
+        (
+            "terms.kl.loss=L2",
+            "terms.a: student and teacher differ in shape; expected equal shapes, got student (8, 8, 2, 2)",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_found_before_the_teacher_is_trained(tmp_path, monkeypatch, word, message):
+    monkeypatch.chdir(tmp_path)
+    other = "terms.a={loss: L2, student: layer2, teacher: layer2}"
+    with pytest.raises(StillroomError, match=f"^{re.escape(message)}"):
+        train(tiny(word, other, "student.width=4"))
+    assert not list(tmp_path.rglob("*"))

@@ -15,6 +15,8 @@ from typing import Any, cast
 from stillroom.errors import StillroomError, did_you_mean
 
 PARTS = ("class_path", "init_args", "dict_kwargs")
+HOME_OF_MAKERS = "stillroom.models"
+"""Where functions make objects too; elsewhere only classes do."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ def qualified(where: str, name: object, home: str) -> str:
         return name
     known = importlib.import_module(home)
     names: Sequence[str] = getattr(known, "__all__", None) or [n for n in vars(known) if not n.startswith("_")]
+    if home != HOME_OF_MAKERS:
+        names = [other for other in names if inspect.isclass(getattr(known, other))]
     if name not in names:
         raise StillroomError(
             f"there is no {name!r} in {home}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -67,8 +68,9 @@ def _recipe_in(folder: Path, recipe: Recipe, seeds: int) -> Comparison:
         raise StillroomError("there is nothing to compare: the recipe has no terms", where="terms")
     expect_seeds(seeds)
     data = make_data(recipe)
-    check(make_job(recipe, data, folder, "distilled"))  # rather now than after hours of training the teacher
-    teacher = trained_teacher(recipe, data, train=train_teacher)
+    first = make_job(recipe, data, folder, "distilled")
+    check(first)  # rather now than after hours of training the teacher
+    teacher = trained_teacher(recipe, data, train=partial(train_teacher, pupil=first))
 
     def job(role: StudentRole, seed: int, inside: Path) -> Job:
         seeded = recipe.with_seed(seed)

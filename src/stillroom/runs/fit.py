@@ -15,6 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
+from torch import nn
 
 from stillroom.algorithms import Offline, as_task
 from stillroom.distillers import Distiller
@@ -91,8 +92,12 @@ def fit(job: Job, *, checkpoint: Path | None = None) -> Run:
     return conclude(job, algorithm, trainer, history, checkpoints)
 
 
-def prepared(job: Job) -> Distiller:
+def prepared(job: Job, teacher: nn.Module | None = None) -> Distiller:
     """The job's distiller on the CPU, after a dry batch.
+
+    Args:
+        job: what is to be trained.
+        teacher: in the place of the job's own.
 
     Raises:
         StillroomError: something does not fit together.
@@ -100,7 +105,8 @@ def prepared(job: Job) -> Distiller:
     job.data.seed = job.seed
     check(job)
     torch.manual_seed(job.seed)  # inferred connectors draw their weights
-    teacher = None if job.teacher is None else job.teacher.network
+    if teacher is None and job.teacher is not None:
+        teacher = job.teacher.network
     distiller = Distiller(job.student, teacher, terms=dict(job.terms), deliveries=dict(job.deliveries))
     inputs, context = dry_batch(job)
     try:

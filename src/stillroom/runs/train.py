@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from torch import nn
 from stillroom.data import DataModule
 from stillroom.errors import StillroomError
 from stillroom.runs.check import check
-from stillroom.runs.fit import fit
+from stillroom.runs.fit import fit, prepared
 from stillroom.runs.folder import is_finished, last_checkpoint, new_folder, read_config
 from stillroom.runs.job import Job, Role
 from stillroom.runs.overrides import overridden
@@ -87,12 +88,19 @@ def train_in(folder: Path, recipe: Recipe, role: Role, *, checkpoint: Path | Non
     """Train in this folder, from a checkpoint or from the start, and before that the teacher if it is not trained."""
     job = make_job(recipe, make_data(recipe), folder, role)
     check(job)  # rather now than after hours of training the teacher
-    teacher = trained_teacher(recipe, job.data, train=train_teacher) if recipe.distils else None
+    teacher = trained_teacher(recipe, job.data, train=partial(train_teacher, pupil=job)) if recipe.distils else None
     return fit(replace(job, teacher=teacher), checkpoint=checkpoint)
 
 
-def train_teacher(recipe: Recipe, folder: Path) -> None:
-    """Train a teacher where it is kept, going on with one that was stopped."""
+def train_teacher(recipe: Recipe, folder: Path, *, pupil: Job) -> None:
+    """Train a teacher where it is kept, going on with one that was stopped.
+
+    First one that has learned nothing shows that it can teach the pupil: a site or a shape that is wrong does not
+    depend on what a teacher knows, and is better found now than after hours.
+    """
+    own = make_job(recipe, make_data(recipe), folder, "teacher")
+    check(own)
+    prepared(pupil, own.student).release()
     train_in(folder, recipe, "teacher", checkpoint=last_checkpoint(folder))
 
 
