@@ -22,6 +22,7 @@ from loss_samples import (
     logit_maps,
     logits,
     maps,
+    masked,
     sides,
     unlike,
     vectors,
@@ -37,11 +38,14 @@ REFERENCES = (loss_references, loss_references_features, loss_references_logits,
 class Case:
     """Args:
     variants: arguments of the constructor; the first is the one that the loss's facts speak of.
-    samplers: what to feed it; none means by ``facts.reads``.
+    samplers: what to feed it, where its channels are those that a variant is built for; none means by
+        ``facts.reads``.
+    trained: which of the teacher's tensors are trained through the loss; the others get no gradient.
     """
 
     variants: tuple[dict[str, Any], ...] = ({},)
     samplers: tuple[Sampler, ...] = ()
+    trained: tuple[int, ...] = ()
 
 
 # Vectors of one width, and what has nothing in common but the batch.
@@ -57,6 +61,11 @@ CASES: dict[str, Case] = {
     "CurriculumTemperature": Case(variants=({}, {"start": 0.5, "end": 3.0})),
     "DIST": Case(variants=({}, {"tau": 4.0}, {"tau": 2.0, "inter": 0.5, "intra": 3.0})),
     "DKD": Case(variants=({}, {"tau": 1.0, "alpha": 0.5, "beta": 2.0})),
+    "FBKD": Case(
+        variants=({}, {"feature": 1.0, "channels": 0.5, "space": 2.0, "relation": 3.0}),
+        samplers=(masked,),
+        trained=(3,),
+    ),
     "FactorTransfer": Case(variants=({}, {"p": 2}, {"p": 1.5})),
     "HierarchicalContext": Case(samplers=(unlike((2, 6, 5), (2, 6, 5)), maps, unlike((2, 2, 7), (2, 2, 7)))),
     "KDSVD": Case(variants=({}, {"k": 2}, {"k": 9})),
@@ -97,6 +106,13 @@ CASES: dict[str, Case] = {
     ),
     "SphericalKD": Case(variants=({}, {"multiplier": 2.5})),
     "StandardizedKL": Case(variants=({}, {"tau": 0.5})),
+    "VID": Case(
+        variants=(
+            {"student_channels": 3, "teacher_channels": 3},
+            {"student_channels": 4, "teacher_channels": 2, "init_variance": 0.5, "eps": 0.1},
+        ),
+        samplers=(maps, unlike((3, 4, 2), (3, 2, 3)), unlike((4, 3, 2), (2, 3, 2))),
+    ),
     "VirtualTeacher": Case(variants=({}, {"correct": 0.99, "tau": 1.5})),
     "WSLD": Case(variants=({}, {"tau": 4.0})),
 }
@@ -114,6 +130,7 @@ class Subject:
     reference: Callable[..., Any]
     sampler: Sampler
     arguments: dict[str, Any] = field(default_factory=dict)
+    trained: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
@@ -134,7 +151,10 @@ class Subject:
         return self.arguments.get("reduction") != "none"
 
     def build(self, **changed: Any) -> nn.Module:
-        return self.kind(**{**self.arguments, **changed}).double()
+        """Of a loss that learns, every copy starts with the same weights."""
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(0)
+            return self.kind(**{**self.arguments, **changed}).double()
 
     def draw(self, seed: int = 0, n: int = 3) -> Sample:
         return self.sampler(torch.Generator().manual_seed(seed), n)
@@ -188,10 +208,19 @@ def _subjects_of(kind: type[nn.Module], first_only: bool) -> list[Subject]:
     assert reference is not None
     operands = inspect.signature(kind.forward).parameters
     return [
-        Subject(kind, function_of(kind), reference, fitted(sampler, operands), arguments)
+        Subject(kind, function_of(kind), reference, fitted(sampler, operands), arguments, case.trained)
         for arguments in (case.variants[:1] if first_only else case.variants)
         for sampler in case.samplers or BY_READS[kind.facts.reads]
+        if _has_channels(sampler, arguments)
     ]
+
+
+def _has_channels(sampler: Sampler, arguments: dict[str, Any]) -> bool:
+    """Whether it draws what a loss with those arguments is built for."""
+    sample = sampler(torch.Generator(), 1)
+    channels = {"student_channels": sample.student, "teacher_channels": sample.teacher}
+    drawn = {name: leaves(side)[0].shape[1] for name, side in channels.items()}
+    return all(arguments.get(name, count) == count for name, count in drawn.items())
 
 
 def _file_of(kind: type[nn.Module]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import loss_checks
@@ -36,7 +37,7 @@ def mutant_of(subject: Subject, function: Callable[..., Tensor], *, detaches: bo
                 teacher = tuple(mapped(torch.detach, side) for side in teacher)
             return function(student, *teacher, **context, **self.arguments)
 
-    return Subject(Mutant, function, subject.reference, subject.sampler, subject.arguments)
+    return replace(subject, kind=Mutant, function=function)
 
 
 def kl(s: Tensor, t: Tensor, tau: float, divisor: float) -> Tensor:

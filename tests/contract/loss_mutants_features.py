@@ -9,7 +9,7 @@ import loss_checks
 import torch
 from loss_cases import Subject
 from loss_mutants import Check, kl, original
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stillroom import losses
@@ -39,6 +39,11 @@ def correlation_with_biased_deviation(students: Any, teachers: Any) -> Tensor:
     return sum(F.mse_loss(standardised(s), standardised(t)) for s, t in pairs) / 2
 
 
+def without_channel_mask(student: Any, teacher: Any) -> Tensor:
+    ones = torch.ones_like(student[5])
+    return losses.fbkd((*student[:5], ones), (*teacher[:5], ones))
+
+
 WRONG_VALUES: dict[str, tuple[Subject, Callable[..., Tensor]]] = {
     "OFD where the teacher is silent": (original("OFD"), lambda s, t: (s - t).square().sum() / (1000 * len(s))),
     "RKD with the diagonal in its mean": (
@@ -52,6 +57,7 @@ WRONG_VALUES: dict[str, tuple[Subject, Callable[..., Tensor]]] = {
     "channel-wise divided by H · W": (original("CWD"), lambda s, t: kl(positions(s), positions(t), 1.0, s.numel())),
     "channels' correlation divided by N once": (original("ICKD"), lambda s, t: losses.ickd(s, t) * len(s)),
     "context with weights that are left out": (original("HierarchicalContext"), context_with_fixed_weights),
+    "FBKD without its channel mask": (original("FBKD"), without_channel_mask),
     "PKD with the biased deviation": (original("PKD"), correlation_with_biased_deviation),
 }
 
@@ -74,5 +80,21 @@ def of_any_batch(s: Tensor, t: Tensor) -> Tensor:
 WRONG_MANNERS: dict[str, tuple[Subject, Callable[..., Tensor], Check]] = {
     "a mean over no distances": (original("RKDDistance"), distances_by_the_mean_of_none, loss_checks.check_extremes),
     "the root of 0": (original("RKDDistance"), root_of_a_squared_distance, loss_checks.check_extremes),
+    "a teacher's block that is not trained": (
+        original("FBKD"),
+        losses.fbkd,
+        loss_checks.check_teacher_gets_no_gradient,
+    ),
     "a batch that is too small": (original("SRD"), of_any_batch, loss_checks.check_ranks),
+}
+
+
+class FixedVariance(losses.VID):
+    @property
+    def variance(self) -> Tensor:
+        return super().variance.detach()
+
+
+WRONG_MODULES: dict[str, tuple[Subject, type[nn.Module]]] = {
+    "VID whose variance stays": (original("VID", student_channels=3, teacher_channels=3), FixedVariance),
 }

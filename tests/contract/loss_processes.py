@@ -27,11 +27,11 @@ class Scaled(nn.Module):
 
 
 def step(subject: Subject, student: nn.Module, sample: Sample) -> Tensor:
-    """One backward; returns the value."""
+    """One backward; returns the value. Every weight gets a gradient, as DistributedDataParallel waits for all."""
     outputs = student(*leaves(sample.student))
     given = Sample(outputs[0] if isinstance(sample.student, Tensor) else outputs, sample.teacher, sample.context)
     value = run(subject.build(), given)
-    value.backward()
+    (value + sum(0 * output.sum() for output in outputs)).backward()
     return value.detach()
 
 

@@ -83,14 +83,14 @@ def fsp(student: tuple[Array, Array], teacher: tuple[Array, Array]) -> float:
 
 def _flow(a: Array, b: Array) -> Array:
     height, width = min(a.shape[1], b.shape[1]), min(a.shape[2], b.shape[2])
-    a, b = _pooled(a, height, width), _pooled(b, height, width)
+    a, b = pooled(a, height, width), pooled(b, height, width)
     matrix = np.zeros((len(a), len(b)))
     for i, j, y, x in np.ndindex(len(a), len(b), height, width):
         matrix[i, j] += a[i, y, x] * b[j, y, x] / (height * width)
     return matrix
 
 
-def _pooled(x: Array, height: int, width: int) -> Array:
+def pooled(x: Array, height: int, width: int) -> Array:
     """Each pixel of the smaller map is the mean of the pixels of the larger that it overlaps."""
     out = np.zeros((len(x), height, width))
     for c, i, j in np.ndindex(out.shape):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from loss_references import Array, probabilities
+from loss_references import Array, pooled, probabilities
 
 
 def activation_boundary(student: Array, teacher: Array, *, margin: float = 1.0) -> float:
@@ -125,3 +126,45 @@ def _taps(pixel: int, count: int, given: int) -> Iterator[tuple[int, float]]:
     low = min(int(place), given - 1)
     yield low, 1 - (place - low)
     yield min(low + 1, given - 1), place - low
+
+
+def vid(student: Array, teacher: Array, *, state: Any, eps: float = 1e-5, **_: Any) -> float:
+    """At the loss's own weights: what they are at first is none of the formula's."""
+    total, count = 0.0, 0
+    height, width = (min(student.shape[axis], teacher.shape[axis]) for axis in (2, 3))
+    for s, t in zip(student, teacher, strict=True):
+        s, t = pooled(s, height, width), pooled(t, height, width)
+        for i, j in np.ndindex(height, width):
+            hidden = [float(v) for v in s[:, i, j]]
+            for layer in range(3):
+                if layer > 0:
+                    hidden = [max(v, 0.0) for v in hidden]
+                rows = state[f"regressor.{layer}.weight"][:, :, 0, 0]
+                hidden = [sum(w * v for w, v in zip(row, hidden, strict=True)) for row in rows]
+            for mean, truth, alpha in zip(hidden, t[:, i, j], state["alpha"], strict=True):
+                variance = math.log(1 + math.exp(alpha)) + eps
+                total += ((mean - truth) ** 2 / variance + math.log(variance)) / 2
+                count += 1
+    return total / count
+
+
+def fbkd(
+    student: tuple[Array, ...],
+    teacher: tuple[Array, ...],
+    *,
+    fixed: Any,
+    feature: float = 7e-5,
+    channels: float = 4e-3,
+    space: float = 4e-3,
+    relation: float = 7e-5,
+) -> float:
+    masked = 0.0
+    for n, c, i, j in np.ndindex(student[0].shape):
+        place = (fixed.student[4][n, 0, i, j] + fixed.teacher[4][n, 0, i, j]) / 2
+        channel = (fixed.student[5][n, c, 0, 0] + fixed.teacher[5][n, c, 0, 0]) / 2
+        masked += (student[0][n, c, i, j] - teacher[0][n, c, i, j]) ** 2 * place * channel
+    value = feature * math.sqrt(masked)
+    for part, weight in ((1, channels), (2, space), (3, relation)):
+        pairs = zip(student[part].flat, teacher[part].flat, strict=True)
+        value += weight * math.sqrt(sum((s - t) ** 2 for s, t in pairs))
+    return value

@@ -102,6 +102,17 @@ def sides(student: tuple[Size, ...], teacher: tuple[Size, ...], *, single: bool 
 map_pairs = sides(((2, 3, 4), (3, 2, 2)), ((2, 5, 3), (3, 3, 4)))
 layers = sides(((6, 2, 4), (5, 3, 2), (3, 2, 2)), ((6, 2, 4), (5, 3, 2), (3, 2, 2)))
 
+# A map of 3 channels, its means over the pixels and over the channels, its relations, and its two masks.
+_MASKED = ((3, 2, 3), (3,), (1, 2, 3), (3, 2, 3), (1, 2, 3), (3, 1, 1))
+
+
+def masked(generator: torch.Generator, n: int) -> Sample:
+    """Six tensors on each side, of which the last two are above 0."""
+    drawn = sides(_MASKED, _MASKED)(generator, n)
+    student, teacher = ((*side[:4], *(mask.exp() for mask in side[4:])) for side in drawn.sides)
+    return Sample(student, teacher)
+
+
 BY_READS: dict[str, tuple[Sampler, ...]] = {
     "logits": (logits,),
     "map": (maps,),

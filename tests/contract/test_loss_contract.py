@@ -60,8 +60,9 @@ def test_has_facts_a_function_and_a_reference(kind: type[nn.Module]) -> None:
 
 @each_class
 def test_arguments_are_keywords_with_defaults_that_are_varied(kind: type[nn.Module]) -> None:
+    """What a loss that learns is built for has no default, and stands first."""
     for name, parameter in arguments_of(kind).items():
-        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, name
+        assert (parameter.kind is inspect.Parameter.KEYWORD_ONLY) is (parameter.default is not parameter.empty), name
         tried = {repr(variant.get(name, parameter.default)) for variant in case_of(kind).variants}
         assert len(tried) > 1, f"loss_cases.py builds {kind.__name__} with one {name} only"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import loss_checks
@@ -35,6 +36,14 @@ def test_reference_rejects(name: str) -> None:
     VALUE(subject)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         VALUE(mutant_of(subject, function))
+
+
+@pytest.mark.parametrize("name", loss_mutants_features.WRONG_MODULES)
+def test_reference_rejects_module(name: str) -> None:
+    subject, kind = loss_mutants_features.WRONG_MODULES[name]
+    VALUE(subject)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        VALUE(replace(subject, kind=kind))
 
 
 @pytest.mark.parametrize("name", WRONG_MANNERS)

@@ -23,6 +23,7 @@ COMMANDS = {
     "export": "write safetensors, ONNX or torch.export, checked against the model",
     "report": "write report.html of a run or a comparison, and print its table",
     "recipes": "list the recipes",
+    "methods": "list the losses, or explain one",
 }
 WITH_RECIPE = ("train", "compare")
 

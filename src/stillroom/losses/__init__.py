@@ -12,6 +12,7 @@ from stillroom.losses.dist import DIST, dist
 from stillroom.losses.dkd import DKD, dkd
 from stillroom.losses.factor_transfer import FactorTransfer, factor_transfer
 from stillroom.losses.facts import Facts
+from stillroom.losses.fbkd import FBKD, fbkd
 from stillroom.losses.fsp import FSP, fsp
 from stillroom.losses.hard_label import HardLabel, hard_label
 from stillroom.losses.hierarchical_context import HierarchicalContext, hierarchical_context
@@ -36,6 +37,7 @@ from stillroom.losses.soft_label import SoftLabel, soft_label
 from stillroom.losses.spherical_kd import SphericalKD, spherical_kd
 from stillroom.losses.srd import SRD, srd
 from stillroom.losses.standardized_kl import StandardizedKL, standardized_kl
+from stillroom.losses.vid import VID
 from stillroom.losses.virtual_teacher import VirtualTeacher, virtual_teacher
 from stillroom.losses.wsld import WSLD, wsld
 
@@ -43,6 +45,7 @@ __all__ = [
     "CWD",
     "DIST",
     "DKD",
+    "FBKD",
     "FSP",
     "ICKD",
     "KDSVD",
@@ -55,6 +58,7 @@ __all__ = [
     "PKD",
     "PKT",
     "SRD",
+    "VID",
     "WSLD",
     "ActivationBoundary",
     "ActivationNorm",
@@ -84,6 +88,7 @@ __all__ = [
     "dist",
     "dkd",
     "factor_transfer",
+    "fbkd",
     "fsp",
     "hard_label",
     "hierarchical_context",

@@ -50,6 +50,8 @@ class ActivationBoundary(nn.Module):
         reads="feature",
         shapes=FEATURES,
         paper="Heo et al., AAAI 2019",
+        connectors=("ConvNormAct",),
+        cost="epochs of its own first, without the task",
         per_sample_mean=True,
     )
 

@@ -39,6 +39,7 @@ class ActivationNorm(nn.Module):
         reads="feature",
         shapes=FEATURES,
         paper="Chen et al., DAFL, ICCV 2019",
+        cost="a generator of the images that the teacher sees",
         non_negative=False,
         per_sample_mean=True,
     )

@@ -44,6 +44,8 @@ class CorrelationCongruence(nn.Module):
         reads="feature",
         shapes=VECTORS,
         paper="Peng et al., ICCV 2019",
+        connectors=("Linear",),
+        teacher_connector="Linear",
         zero_at_equality=True,
         permutation_invariant=False,
     )

@@ -45,6 +45,7 @@ class CurriculumTemperature(nn.Module):
         reads="logits",
         shapes=LOGITS,
         paper="Li et al., AAAI 2023",
+        cost="learns its temperature",
         zero_at_equality=True,
         per_sample_mean=True,
         shift_invariant=True,

@@ -46,6 +46,7 @@ class CWD(nn.Module):
         reads="map",
         shapes=MAPS,
         paper="Shu et al., ICCV 2021",
+        connectors=("Conv1x1",),
         zero_at_equality=True,
         per_sample_mean=True,
         shift_invariant=True,

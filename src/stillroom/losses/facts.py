@@ -19,6 +19,9 @@ class Facts:
             (two maps of one network), the ``"maps"`` of several layers, or a ``"feature"`` of any rank.
         shapes: the shapes it accepts, and the axes in which the two sides must agree.
         paper: where it comes from, as a short citation.
+        connectors: what usually adapts the student's side: classes of ``stillroom.connectors``, one or another.
+        teacher_connector: what usually adapts the teacher's, as well.
+        cost: what it takes beside the two networks' forward pass, such as relations of all samples, in a few words.
         smallest_batch: the fewest samples that have a value; fewer are refused.
         zero_at_equality: the value is 0, and so is its gradient, where the student equals the teacher.
         non_negative: the value is never below 0.
@@ -33,6 +36,9 @@ class Facts:
     reads: Reads
     shapes: Shapes
     paper: str
+    connectors: tuple[str, ...] = ()
+    teacher_connector: str = ""
+    cost: str = ""
     smallest_batch: int = 1
     zero_at_equality: bool = False
     non_negative: bool = True

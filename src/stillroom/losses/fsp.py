@@ -64,6 +64,7 @@ class FSP(nn.Module):
         reads="map pair",
         shapes=_SHAPES,
         paper="Yim et al., CVPR 2017",
+        cost="Ca x Cb relations in each sample; epochs of its own first, without the task",
         zero_at_equality=True,
         per_sample_mean=True,
     )

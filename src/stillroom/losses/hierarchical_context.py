@@ -50,6 +50,7 @@ class HierarchicalContext(nn.Module):
         reads="map",
         shapes=MAPS,
         paper="Chen et al., ReviewKD, CVPR 2021",
+        connectors=("AttentionFusion",),
         zero_at_equality=True,
         per_sample_mean=True,
     )

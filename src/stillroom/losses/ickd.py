@@ -43,6 +43,8 @@ class ICKD(nn.Module):
         reads="map",
         shapes=MAPS,
         paper="Liu et al., ICCV 2021",
+        connectors=("Conv1x1",),
+        cost="C x C relations in each sample",
         zero_at_equality=True,
         scale_invariant=True,
     )

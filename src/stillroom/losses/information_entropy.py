@@ -44,6 +44,7 @@ class InformationEntropy(nn.Module):
         reads="logits",
         shapes=LOGITS,
         paper="Chen et al., DAFL, ICCV 2019",
+        cost="a generator of the images that the teacher sees",
         non_negative=False,
         shift_invariant=True,
     )

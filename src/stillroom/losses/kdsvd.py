@@ -106,6 +106,7 @@ class KDSVD(nn.Module):
         reads="maps",
         shapes=MAPS,
         paper="Lee, Kim, Song, ECCV 2018",
+        cost="an SVD of each map",
         zero_at_equality=True,
         per_sample_mean=True,
         scale_invariant=True,

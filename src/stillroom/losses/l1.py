@@ -45,6 +45,7 @@ class L1(nn.Module):
         reads="feature",
         shapes=FEATURES,
         paper="Romero et al., FitNets, ICLR 2015, with the absolute error",
+        connectors=("ConvRegressor", "Conv1x1"),
         zero_at_equality=True,
         per_sample_mean=True,
     )

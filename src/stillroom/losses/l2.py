@@ -49,6 +49,7 @@ class L2(nn.Module):
         reads="feature",
         shapes=FEATURES,
         paper="Romero et al., FitNets, ICLR 2015",
+        connectors=("ConvRegressor", "Conv1x1"),
         zero_at_equality=True,
         per_sample_mean=True,
     )

@@ -40,6 +40,7 @@ class MGD(nn.Module):
         reads="feature",
         shapes=FEATURES,
         paper="Yang et al., ECCV 2022",
+        connectors=("MaskedGeneration",),
         zero_at_equality=True,
         per_sample_mean=True,
     )

@@ -70,6 +70,7 @@ class MultiLevelKD(nn.Module):
         reads="logits",
         shapes=LOGITS,
         paper="Jin, Wang, Lin, CVPR 2023",
+        cost="N x N and C x C relations, for each tau",
         zero_at_equality=True,
         shift_invariant=True,
     )

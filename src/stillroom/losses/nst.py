@@ -53,6 +53,7 @@ class NST(nn.Module):
         reads="map",
         shapes=_SHAPES,
         paper="Huang, Wang, arXiv 1707.01219",
+        cost="C x C relations in each sample, or (H · W)² if fewer",
         zero_at_equality=True,
         per_sample_mean=True,
         scale_invariant=True,

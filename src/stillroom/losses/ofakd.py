@@ -57,6 +57,7 @@ class OFAKD(nn.Module):
         reads="logits",
         shapes=LOGITS,
         paper="Hao et al., NeurIPS 2023",
+        cost="a head to be trained at each of four stages",
         per_sample_mean=True,
         shift_invariant=True,
         ce_form=True,

@@ -42,6 +42,8 @@ class OFD(nn.Module):
         reads="feature",
         shapes=FEATURES,
         paper="Heo et al., ICCV 2019",
+        connectors=("ConvNormAct",),
+        teacher_connector="OFDMargin",
         zero_at_equality=True,
         per_sample_mean=True,
     )

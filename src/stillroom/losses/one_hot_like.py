@@ -39,6 +39,7 @@ class OneHotLike(nn.Module):
         reads="logits",
         shapes=LOGITS,
         paper="Chen et al., DAFL, ICCV 2019",
+        cost="a generator of the images that the teacher sees",
         per_sample_mean=True,
         shift_invariant=True,
     )

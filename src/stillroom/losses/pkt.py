@@ -60,6 +60,7 @@ class PKT(nn.Module):
         reads="feature",
         shapes=SAMPLES,
         paper="Passalis, Tefas, ECCV 2018",
+        cost="N x N relations of the samples",
         non_negative=False,
     )
 

@@ -71,6 +71,7 @@ class RKDAngle(nn.Module):
         reads="feature",
         shapes=SAMPLES,
         paper="Park et al., CVPR 2019",
+        cost="N x N x N relations of the samples, in blocks",
         zero_at_equality=True,
         shift_invariant=True,
         scale_invariant=True,

@@ -52,6 +52,7 @@ class RKDDistance(nn.Module):
         reads="feature",
         shapes=SAMPLES,
         paper="Park et al., CVPR 2019",
+        cost="N x N relations of the samples",
         zero_at_equality=True,
         shift_invariant=True,
         scale_invariant=True,

@@ -54,6 +54,17 @@ def check_shapes(student: object, teacher: object, accepted: Shapes) -> None:
         raise StillroomError("an empty input has no loss", expected=accepted.text, got=_both(student, teacher))
 
 
+def check_channels(student: Tensor, teacher: Tensor, channels: tuple[int, int]) -> None:
+    """Refuses maps of other channels than a loss that learns was built for, the student's and the teacher's.
+
+    Raises:
+        StillroomError: it shows both shapes.
+    """
+    if (student.shape[1], teacher.shape[1]) != channels:
+        expected = f"student C = {channels[0]} and teacher C = {channels[1]}"
+        raise StillroomError("the loss is for other channels", expected=expected, got=_both(student, teacher))
+
+
 def check_shape(x: object, accepted: Shapes) -> None:
     """As :func:`check_shapes`, for a loss of one operand.
 

@@ -44,6 +44,7 @@ class SimilarityPreserving(nn.Module):
         reads="feature",
         shapes=SAMPLES,
         paper="Tung, Mori, ICCV 2019",
+        cost="N x N relations of the samples",
         zero_at_equality=True,
         scale_invariant=True,
     )

@@ -64,6 +64,7 @@ class SRD(nn.Module):
         reads="feature",
         shapes=VECTORS,
         paper="Miles, Mikolajczyk, AAAI 2024",
+        connectors=("Linear",),
         smallest_batch=2,
         non_negative=False,
         shift_invariant=True,

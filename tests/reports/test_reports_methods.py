@@ -1,0 +1,69 @@
+"""The table of the losses is found from their classes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from torch import nn
+
+from stillroom import connectors, losses
+from stillroom.errors import StillroomError
+from stillroom.reports.methods import HEADER, explanation, markdown, methods, rows
+
+
+def row(name: str) -> dict[str, str]:
+    (found,) = [found for found in rows() if found[0] == name]
+    return dict(zip(HEADER, found, strict=True))
+
+
+def test_every_exported_loss_is_there_once():
+    exported = [getattr(losses, name) for name in losses.__all__]
+    modules = {kind for kind in exported if isinstance(kind, type) and issubclass(kind, nn.Module)}
+    assert set(methods().values()) == modules
+    assert [found[0] for found in rows()] == list(methods())
+    assert len(markdown().splitlines()) == len(modules) + 2
+
+
+def test_they_are_ordered_by_what_they_read():
+    reads = [found[1] for found in rows()]
+    assert reads == sorted(reads, key=["logits", "map", "map pair", "maps", "feature"].index)
+    assert reads[0] != reads[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [
+        ("KLDivergence", "teacher"),
+        ("DKD", "teacher, labels"),
+        ("VirtualTeacher", "labels"),
+        ("OneHotLike", "-"),
+        ("PKD", "teacher"),
+    ],
+)
+def test_what_a_loss_needs_is_read_from_its_signature(name: str, needs: str):
+    assert row(name)["needs"] == needs
+
+
+def test_connectors_of_both_sides():
+    assert row("L2")["usual connector"] == "ConvRegressor or Conv1x1"
+    assert row("FactorTransfer")["usual connector"] == "Translator; teacher: Paraphraser"
+    assert row("DIST")["usual connector"] == "-"
+
+
+@pytest.mark.parametrize("name", methods())
+def test_usual_connectors_exist(name: str):
+    for connector in re.findall(r"\w*[A-Z]\w*", row(name)["usual connector"]):
+        assert issubclass(getattr(connectors, connector), nn.Module)
+
+
+def test_an_explanation_has_arguments_text_and_row():
+    text = explanation("DKD")
+    assert text.startswith("DKD(tau=4.0, alpha=1.0, beta=8.0)\n\n")
+    assert "\nShape:\n" in text
+    assert "\nneeds:           teacher, labels\n" in text
+
+
+def test_an_unknown_loss():
+    with pytest.raises(StillroomError, match=r"^there is no loss 'dkd'\. Did you mean 'DKD'"):
+        explanation("dkd")
