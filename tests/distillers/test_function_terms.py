@@ -156,7 +156,8 @@ def test_a_further_value_of_a_function_says_whose_it_is() -> None:
     torch.testing.assert_close(distiller(vectors()).loss, wanted)
     message = (
         'extra.third: an extra value must say which model it comes from; expected "student/..." or '
-        "a teacher's name in front (\"teacher/...\" where there is one), got 'FunctionOutputs(function_nets.scale)'."
+        "a teacher's name in front (\"teacher/...\" where there is one), got 'FunctionOutputs(function_nets.scale)'. "
+        'Site(recorder, "student") says it of a recorder.'
     )
     with pytest.raises(StillroomError, match=quoted(message)):
         Term(Third(), extra={"third": SITES["scale"]})

@@ -25,7 +25,13 @@ QUICK = (
 )
 
 
-@pytest.mark.usefixtures("here")
+@pytest.fixture
+def away(tmp_path, monkeypatch):
+    """A place of its own: other tests count the teachers in the shared one."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("away")
 def test_teacher_and_student_look_through_the_same_mask(tmp_path):
     shared, own = (
         train(read_recipe("digits-shared-mask", [*QUICK, *words]), out=tmp_path / name)
@@ -38,7 +44,7 @@ def test_teacher_and_student_look_through_the_same_mask(tmp_path):
     assert yaml.safe_load((own.folder / "config.yaml").read_text())["deliveries"] == {}
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("away")
 def test_alone_nothing_is_delivered(tmp_path):
     found = compare_recipe(read_recipe("digits-shared-mask", QUICK), seeds=1, out=tmp_path / "pair")
     other = compare_recipe(
