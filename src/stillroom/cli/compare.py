@@ -30,4 +30,4 @@ def run(arguments: Namespace) -> None:
     else:
         recipe = read_recipe(arguments.config, arguments.override, teacher=arguments.teacher)
         done = compare_recipe(recipe, seeds=SEEDS if arguments.seeds is None else arguments.seeds, out=arguments.out)
-    show(done.folder, done.table())
+    show(done.folder)

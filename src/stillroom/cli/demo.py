@@ -21,4 +21,4 @@ def run(arguments: Namespace) -> None:
     recipe = read_recipe(RECIPE, arguments.override)
     print(f"Recipe {RECIPE!r}: a teacher, then a small student alone and distilled, {SEEDS} seeds each.")
     done = compare_recipe(recipe, seeds=SEEDS, out=arguments.out)
-    show(done.folder, done.table())
+    show(done.folder)

@@ -15,7 +15,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    from stillroom.reports import table
     from stillroom.runs import read_recipe, resume, train
 
     one_of(arguments)
@@ -23,7 +22,7 @@ def run(arguments: Namespace) -> None:
         done = resume(arguments.resume, arguments.override)
     else:
         done = train(read_recipe(arguments.config, arguments.override, teacher=arguments.teacher), out=arguments.out)
-    show(done.folder, table(done.folder))
+    show(done.folder)
 
 
 def one_of(arguments: Namespace) -> None:

@@ -5,10 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 SOURCE = "a run folder, a checkpoint in one, or a model file with its model.json"
 
@@ -66,12 +62,13 @@ def add_source(parser: ArgumentParser) -> None:
     add_overrides(parser, "change the data (-o data.root=/data)")
 
 
-def show(folder: Path, table: Table) -> None:
-    """What a training came to; of several processes that train together the first one says it."""
+def show(folder: Path) -> None:
+    """What a training came to; of several processes that train together the first one, which wrote it, says it."""
     import rich
 
+    from stillroom.reports import table
     from stillroom.runs.folder import is_first_process
 
     if is_first_process():
-        rich.print(table)
+        rich.print(table(folder))
         print(f"Run folder: {folder}\nReport: {folder / 'report.html'}")
