@@ -1,6 +1,7 @@
 """A distiller is a student, its teachers and the terms between them: one forward pass gives output and losses."""
 
-from stillroom.distillers.distiller import Distilled, Distiller
+from stillroom.distillers.distilled import Distilled
+from stillroom.distillers.distiller import Distiller
 from stillroom.distillers.ensemble import Ensemble
 from stillroom.distillers.schedule import Between, Constant, Decay, Schedule, WarmUp
 from stillroom.distillers.teacher import Teacher, call

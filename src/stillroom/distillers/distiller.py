@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from stillroom.deliveries import Delivery
 from stillroom.distillers.courier import Courier
+from stillroom.distillers.distilled import Distilled
 from stillroom.distillers.line import STUDENT, Line, Values
 from stillroom.distillers.reading import Reading
 from stillroom.distillers.scope import untouched
@@ -20,40 +20,6 @@ from stillroom.errors import StillroomError
 from stillroom.losses import KLDivergence
 from stillroom.patching import Patches, drop_stand_ins
 from stillroom.recorders import Tap, unwrap
-
-
-class Distilled(NamedTuple):
-    """What one call of a distiller gives.
-
-    Attributes:
-        output: what the student returned.
-        losses: each term's raw loss by name, a scalar; terms of weight 0 are absent.
-        loss: the weighted sum of the losses, a scalar; 0 where no term is active.
-        weights: each of these terms' weight at this time.
-    """
-
-    output: Any
-    losses: dict[str, Tensor]
-    loss: Tensor
-    weights: dict[str, float]
-
-    def check(self) -> None:
-        """Refuse a loss that is not finite. The distiller calls this on the CPU; elsewhere it waits for the device.
-
-        Raises:
-            StillroomError: names the term.
-        """
-        if math.isfinite(self.loss.item()):
-            return
-        for name, loss in self.losses.items():
-            if not math.isfinite(loss.item()):
-                raise StillroomError(
-                    "the loss is not finite",
-                    where=f"terms.{name}",
-                    got=loss.item(),
-                    fix="Look at the learning rate, the term's weight and the values at its sites.",
-                )
-        raise StillroomError("the weighted sum of the terms is not finite", got=self.loss.item())
 
 
 class Distiller(nn.Module):
