@@ -5,7 +5,7 @@ from stillroom.distillers.distiller import Distiller
 from stillroom.distillers.ensemble import Ensemble
 from stillroom.distillers.schedule import Between, Constant, Decay, Schedule, WarmUp
 from stillroom.distillers.teacher import Teacher, call
-from stillroom.distillers.term import Term
+from stillroom.distillers.term import Term, default_terms
 
 __all__ = [
     "Between",
@@ -19,4 +19,5 @@ __all__ = [
     "Term",
     "WarmUp",
     "call",
+    "default_terms",
 ]

@@ -15,9 +15,8 @@ from stillroom.distillers.line import STUDENT, Line, Values
 from stillroom.distillers.reading import Reading
 from stillroom.distillers.scope import untouched
 from stillroom.distillers.teacher import Teacher
-from stillroom.distillers.term import Term
+from stillroom.distillers.term import Term, default_terms
 from stillroom.errors import StillroomError
-from stillroom.losses import KLDivergence
 from stillroom.patching import Patches, drop_stand_ins
 from stillroom.recorders import Tap, unwrap
 
@@ -58,7 +57,7 @@ class Distiller(nn.Module):
             {name: network if isinstance(network, Teacher) else Teacher(network) for name, network in teachers.items()}
         )
         if terms is None:
-            terms = {"kl": Term(KLDivergence(tau=4.0))} if teachers and not deliveries else {}
+            terms = default_terms(delivers=bool(deliveries)) if teachers else {}
         self.terms, self.deliveries = dict(terms), dict(deliveries or {})
         self.losses, self.connectors, self.teacher_connectors = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         self._lines = [self._line(name, term) for name, term in self.terms.items()]

@@ -10,6 +10,7 @@ from torch import nn
 
 from stillroom.distillers.schedule import Schedule, as_schedule
 from stillroom.errors import StillroomError, did_you_mean
+from stillroom.losses import KLDivergence
 from stillroom.recorders import Gradients, Recorder, Site, parse_site
 
 CONTEXT = ("labels", "index", "boxes")
@@ -73,6 +74,11 @@ class Term:
     def needs_teacher(self) -> bool:
         """Whether the loss has a second operand; a loss on the student alone has none."""
         return len(self.operands) == 2
+
+
+def default_terms(*, delivers: bool) -> dict[str, Term]:
+    """Where no terms are given: plain knowledge distillation, or none at all beside deliveries."""
+    return {} if delivers else {"kl": Term(KLDivergence(tau=4.0))}
 
 
 def _is_sequence(given: object) -> TypeGuard[Sequence[object]]:

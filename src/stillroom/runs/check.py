@@ -24,8 +24,7 @@ def check(job: Job) -> None:
 
     Raises:
         StillroomError: the student does not take the data's inputs or has other classes, the task loss lacks labels or
-            fails, what is delivered to does not exist, or the optimizer or the scheduler cannot be made; names the
-            recipe's key.
+            fails, or the optimizer or the scheduler cannot be made; names the recipe's key.
     """
     where = "teacher.model" if job.role == "teacher" else "student"
     if not isinstance(job.student, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] - made by a recipe's path
@@ -35,11 +34,6 @@ def check(job: Job) -> None:
         output = answer(job.student.cpu().eval(), inputs, where)
         if job.task_weight != 0:
             _check_task(job, inputs, context, output, where)
-    for name, delivery in job.deliveries.items():
-        try:
-            delivery.target(job.student)
-        except StillroomError as error:
-            raise error.at(f"deliveries.{name}") from None
     optimizer = job.optimizer(job.student.parameters())
     if job.scheduler is not None:
         job.scheduler(optimizer)

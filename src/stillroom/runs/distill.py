@@ -15,9 +15,8 @@ from stillroom.algorithms import OptimizerMaker
 from stillroom.data import Sets
 from stillroom.data.samples import Source
 from stillroom.deliveries import Delivery
-from stillroom.distillers import Term
+from stillroom.distillers import Term, default_terms
 from stillroom.errors import StillroomError
-from stillroom.losses import KLDivergence
 from stillroom.runs.build import spec
 from stillroom.runs.compare import StudentRole, compare_jobs, expect_seeds
 from stillroom.runs.fit import fit
@@ -153,8 +152,8 @@ class _Options:
         settings: TrainerSettings,
         data: Sets,
     ) -> None:
-        plain = {"kl": Term(KLDivergence(tau=4.0))} if not deliveries else {}
-        self.terms, self.deliveries = plain if terms is None else dict(terms), dict(deliveries or {})
+        self.terms = default_terms(delivers=bool(deliveries)) if terms is None else dict(terms)
+        self.deliveries = dict(deliveries or {})
         self.task, self.task_weight, self.settings, self.data = task, task_weight, settings, data
         self.optimizer = optimizer or (lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=5e-4))
 
