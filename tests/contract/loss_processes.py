@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import torch
@@ -62,7 +63,7 @@ def _work(rank: int, folder: str) -> None:
     results = {str(subject): _half(subject, rank) for subject in subjects(first_only=True)}
     if rank == 0:
         torch.save(results, Path(folder, "results.pt"))
-    distributed.destroy_process_group()
+    os._exit(0)  # a thread of the process group may not outlive the interpreter: see distil_processes.py
 
 
 def _half(subject: Subject, rank: int) -> list[Tensor]:
