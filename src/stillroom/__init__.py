@@ -21,6 +21,7 @@ from stillroom.distillers import (
     Teacher,
     Term,
     WarmUp,
+    inherit,
 )
 from stillroom.errors import StillroomError
 from stillroom.recorders import (
@@ -33,6 +34,7 @@ from stillroom.recorders import (
     ModuleOutputs,
     Parameter,
     Site,
+    Submodule,
     record,
 )
 
@@ -62,12 +64,14 @@ __all__ = [
     "Schedule",
     "Site",
     "StillroomError",
+    "Submodule",
     "Teacher",
     "Term",
     "WarmUp",
     "compare",
     "connectors",
     "distill",
+    "inherit",
     "load",
     "losses",
     "record",

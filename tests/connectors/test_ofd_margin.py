@@ -117,3 +117,15 @@ def test_other_numbers_of_channels_are_refused() -> None:
         StillroomError, match=r"^OFDMargin cannot read .* expected a map \(N, 3, H, W\), got .* \(2, 4, 5, 5\)"
     ):
         OFDMargin(3)(torch.zeros(2, 4, 5, 5))
+
+
+def test_it_meets_the_teacher_that_has_the_batch_norm() -> None:
+    margin = OFDMargin(2, batch_norm="1")
+    assert margin.margin.isnan().all()
+    margin.double().meet(nn.Sequential(nn.Conv2d(3, 2, 1), norm_of([1.0, -2.0], [0.5, 0.0])))
+    expected = [mean_below_zero(1.0, 0.5), mean_below_zero(2.0, 0.0)]
+    assert margin.margin.tolist() == pytest.approx(expected, rel=1e-6)
+    OFDMargin(2).meet(nn.Identity())  # knows none, and asks for none
+    message = "batch_norm: Sequential has no module '2'"
+    with pytest.raises(StillroomError, match=f"^{re.escape(message)}"):
+        OFDMargin(2, batch_norm="2").meet(nn.Sequential(nn.ReLU(), nn.ReLU()))

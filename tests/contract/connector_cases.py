@@ -33,11 +33,19 @@ class Case:
     also: tuple[str, ...] = ()
 
 
-def _fitted(module: nn.Module) -> None:
+def _norm() -> nn.BatchNorm2d:
     norm = nn.BatchNorm2d(3).requires_grad_(False)
     norm.weight.copy_(torch.tensor([0.5, 1.0, 0.0]))
     norm.bias.copy_(torch.tensor([0.3, -0.2, -0.1]))
-    module.fit(norm)
+    return norm
+
+
+def _fitted(module: nn.Module) -> None:
+    module.fit(_norm())
+
+
+def _met(module: nn.Module) -> None:
+    module.meet(nn.Sequential(nn.Conv2d(2, 3, 1), _norm()))
 
 
 FBKD = [(2, 4, 5, 6), (2, 4), (2, 1, 5, 6), (2, 4, 5, 6), (2, 1, 5, 6), (2, 4, 1, 1)]
@@ -98,7 +106,10 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case({"in_channels": 3, "out_channels": 5, "mask_ratio": 0.5}, (2, 3, 4, 6), (2, 5, 4, 6)),
         Case({"in_channels": 3, "out_channels": 3, "mask_ratio": 0, "per": "channel"}, (2, 3, 4, 6), (2, 3, 4, 6)),
     ),
-    "OFDMargin": (Case({"channels": 3}, (2, 3, 4, 6), (2, 3, 4, 6), finish=_fitted),),
+    "OFDMargin": (
+        Case({"channels": 3}, (2, 3, 4, 6), (2, 3, 4, 6), finish=_fitted),
+        Case({"channels": 3, "batch_norm": "1"}, (2, 3, 4, 6), (2, 3, 4, 6), finish=_met),
+    ),
     "Paraphraser": (Case({"in_channels": 6, "factor_channels": 3}, (2, 6, 4, 5), (2, 3, 4, 5), also=("reconstruct",)),),
     "Pool": (
         Case({}, (2, 3, 4, 6), (2, 3)),

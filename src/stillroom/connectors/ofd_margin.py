@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stillroom.connectors.checks import at_least, expect_map
-from stillroom.errors import StillroomError
+from stillroom.errors import StillroomError, did_you_mean
 
 
 def margins(gamma: Tensor, beta: Tensor) -> Tensor:
@@ -33,11 +33,13 @@ class OFDMargin(nn.Module):
     """``max(x, margin_c)``: the teacher's map before its ReLU, with negative values cut at their channel's mean.
 
     The margins follow from the batch norm that made the map: scale and shift are the deviation and the mean of its
-    output. Take them from a teacher that has its final weights, ``OFDMargin.of(teacher.bn)`` or ``margin.fit(bn)``, or
-    load them with a state dict. Until then they are NaN: what was forgotten is seen in the first loss.
+    output. They come from a teacher that has its final weights: with the path ``batch_norm`` whenever a distiller is
+    prepared, else by ``OFDMargin.of(teacher.bn)`` or ``margin.fit(bn)``, or with a state dict. Until then they are NaN:
+    what was forgotten is seen in the first loss.
 
     Args:
         channels: channels of the map, at least 1.
+        batch_norm: path of the batch norm in the teacher.
 
     Shape:
         (N, channels, H, W) to the same.
@@ -52,9 +54,10 @@ class OFDMargin(nn.Module):
 
     margin: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, batch_norm: str | None = None) -> None:
         super().__init__()
         at_least(1, channels=channels)
+        self.batch_norm = batch_norm
         self.register_buffer("margin", torch.full((channels,), torch.nan))
 
     @classmethod
@@ -73,6 +76,23 @@ class OFDMargin(nn.Module):
             )
         self.margin.copy_(margins(gamma, beta))
         return self
+
+    def meet(self, teacher: nn.Module) -> None:
+        """Take the margins from this teacher, where it is known which batch norm has them.
+
+        Raises:
+            StillroomError: the teacher has no such module.
+        """
+        if self.batch_norm is None:
+            return
+        modules = dict(teacher.named_modules())
+        if self.batch_norm not in modules:
+            raise StillroomError(
+                f"{type(teacher).__name__} has no module {self.batch_norm!r}",
+                where="batch_norm",
+                fix=did_you_mean(self.batch_norm, [name for name in modules if name]),
+            )
+        self.fit(modules[self.batch_norm])
 
     def forward(self, feature: Tensor) -> Tensor:
         expect_map(self, feature, len(self.margin))

@@ -3,6 +3,7 @@
 from stillroom.distillers.distilled import Distilled
 from stillroom.distillers.distiller import Distiller
 from stillroom.distillers.ensemble import Ensemble
+from stillroom.distillers.inherit import inherit
 from stillroom.distillers.schedule import Between, Constant, Decay, Schedule, WarmUp
 from stillroom.distillers.teacher import Teacher, call
 from stillroom.distillers.term import Term, default_terms
@@ -20,4 +21,5 @@ __all__ = [
     "WarmUp",
     "call",
     "default_terms",
+    "inherit",
 ]

@@ -116,7 +116,8 @@ class Distiller(nn.Module):
         """Run one dry batch: find every site, infer connectors, check shapes and values.
 
         Needed where something is inferred, before the optimizer, DDP and ``torch.compile``; may be called again. It
-        leaves parameters, buffers, modes and the random state as they were.
+        leaves parameters, buffers, modes and the random state as they were; but connectors that take something from the
+        finished teacher, such as :class:`~stillroom.connectors.OFDMargin`, take it here.
 
         Args:
             inputs: as of :meth:`forward`.
@@ -127,6 +128,9 @@ class Distiller(nn.Module):
                 logits.
         """
         self._attach()
+        networks = {name: unwrap(teacher.network) for name, teacher in self._holders()}
+        for line in self._lines:
+            line.meet(networks)
         with untouched(self):
             reading, teaching = self._read(self._lines, self._couriers)
             values = _taught(teaching, inputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,13 @@ from stillroom.recorders import Site, describe
 STUDENT = "student"
 Values = Mapping[str, Any]
 """Recorded values by the full name of their site: ``"student/layer3"``, ``"teacher/"``."""
+
+
+@runtime_checkable
+class Meets(Protocol):
+    """A connector that must see the trained teacher before it can adapt what comes from it."""
+
+    def meet(self, teacher: nn.Module) -> None: ...
 
 
 class Line:
@@ -34,12 +41,16 @@ class Line:
         self.student = [self._bound(site, "student", [STUDENT]) for site in term.student]
         self.teacher = [self._bound(site, "teacher", names) for site in term.teacher] if term.needs_teacher else []
         self.extra = {
-            argument: self._bound(site, f"extra.{argument}", [STUDENT, *names]) for argument, site in term.extra.items()
+            argument: [self._bound(site, f"extra.{argument}", [STUDENT, *names]) for site in _several(sites)]
+            for argument, sites in term.extra.items()
         }
         self.connector, self.teacher_connector = given(term.connector), given(term.teacher_connector)
         self._keys = [str(site) for site in self.student], [str(site) for site in self.teacher]
         # Every step asks which arguments are a value as recorded, and which side is made into the others.
-        self._recorded = {argument: str(site) for argument, site in self.extra.items()}
+        self._recorded = {
+            name: str(sites[0]) for name, sites in self.extra.items() if isinstance(term.extra[name], Site)
+        }
+        self._gathered = {name: [*map(str, sites)] for name, sites in self.extra.items() if name not in self._recorded}
         self._made: dict[str, int] = {}
         for side, argument in enumerate(term.operands):
             if term.is_tuple[side] or (term.connector, term.teacher_connector)[side] is not None:
@@ -54,7 +65,7 @@ class Line:
         return [
             *((f"terms.{self.name}.student", site) for site in self.student),
             *((f"terms.{self.name}.teacher", site) for site in self.teacher),
-            *((f"terms.{self.name}.extra.{argument}", site) for argument, site in self.extra.items()),
+            *((f"terms.{self.name}.extra.{name}", site) for name, sites in self.extra.items() for site in sites),
         ]
 
     def build(self, values: Values, like: Tensor | None) -> None:
@@ -79,6 +90,17 @@ class Line:
         self.connector = nn.ModuleList(modules) if self.term.is_tuple[0] else modules[0]
         if like is not None:
             self.connector.to(like.device, like.dtype)
+
+    def meet(self, teachers: Mapping[str, nn.Module]) -> None:
+        """Let the teacher's connectors that ask for it take from the teacher what they need, such as margins."""
+        if self.teacher_connector is None or not self.teacher:
+            return
+        for part in self.teacher_connector.modules():
+            if isinstance(part, Meets):
+                try:
+                    part.meet(teachers[str(self.teacher[0].model)])
+                except StillroomError as error:
+                    raise error.at(f"terms.{self.name}.teacher_connector") from None
 
     def expect_logits(self, values: Values) -> None:
         """Refuse probabilities where the loss reads logits. Looks at the values: for the dry batch only.
@@ -137,6 +159,8 @@ class Line:
         arguments: dict[str, Any] = {}
         for argument, key in self._recorded.items():
             arguments[argument] = values[key] if key in values else _untaught(values, key)
+        for argument, keys in self._gathered.items():
+            arguments[argument] = tuple(_value(values, key) for key in keys)
         for argument, side in self._made.items():
             arguments[argument] = self._operand(values, side, adapted)
         for name, required in self.term.context.items():
@@ -151,7 +175,7 @@ class Line:
 
     def _operand(self, values: Values, side: int, adapted: dict[tuple[int, str], Any]) -> Any:
         connector, keys = (self.connector, self.teacher_connector)[side], self._keys[side]
-        parts = [values[key] if key in values else _untaught(values, key) for key in keys]
+        parts = [_value(values, key) for key in keys]
         value = tuple(parts) if self.term.is_tuple[side] else parts[0]
         if connector is None:
             return value
@@ -175,6 +199,14 @@ class Line:
         raise StillroomError(
             f"there is no model {site.model!r}", where=where, got=repr(str(site)), fix=did_you_mean(site.model, allowed)
         )
+
+
+def _several(given: Site | tuple[Site, ...]) -> tuple[Site, ...]:
+    return (given,) if isinstance(given, Site) else given
+
+
+def _value(values: Values, key: str) -> Any:
+    return values[key] if key in values else _untaught(values, key)
 
 
 def _untaught(values: Values, key: str) -> NoReturn:

@@ -36,7 +36,8 @@ class Term:
         connector: adapts the student's value: a module, ``"auto"`` (inferred from both shapes by ``prepare``), or a
             sequence of modules: for one site a chain, for a sequence of sites one for each.
         teacher_connector: the same for the teacher's value, without ``"auto"``.
-        extra: further recorded values by the name of the loss's argument, e.g. ``{"features": "student/layer4"}``.
+        extra: further recorded values by the name of the loss's argument, e.g. ``{"features": "student/layer4"}``; a
+            sequence of sites gives a tuple.
         weight: a number, or a :class:`~stillroom.distillers.Schedule`. At 0 the term is not computed.
 
     Raises:
@@ -52,7 +53,7 @@ class Term:
         teacher: Sites = None,
         connector: Adapter = None,
         teacher_connector: Adapter = None,
-        extra: Mapping[str, SiteLike] | None = None,
+        extra: Mapping[str, SiteLike | Sequence[SiteLike]] | None = None,
         weight: float | Schedule = 1.0,
     ) -> None:
         if teacher_connector == "auto":
@@ -64,7 +65,7 @@ class Term:
         self.is_tuple = _is_sequence(student), _is_sequence(teacher)
         self.connector = _adapter("connector", connector, student)
         self.teacher_connector = _adapter("teacher_connector", teacher_connector, teacher)
-        self.extra = {name: _extra(name, site) for name, site in (extra or {}).items()}
+        self.extra = {name: _extra(name, given) for name, given in (extra or {}).items()}
         self.weight = as_schedule(weight)
         self.operands, self.context = _arguments(loss, self.extra)
         if not self.needs_teacher and (teacher is not None or teacher_connector is not None):
@@ -107,7 +108,15 @@ def _site(where: str, given: object) -> Site:
     return site
 
 
-def _extra(name: str, given: SiteLike) -> Site:
+def _extra(name: str, given: SiteLike | Sequence[SiteLike]) -> Site | tuple[Site, ...]:
+    if not _is_sequence(given):
+        return _extra_site(name, given)
+    if not given:
+        raise StillroomError("an empty sequence names no site", where=f"extra.{name}")
+    return tuple(_extra_site(name, site) for site in given)
+
+
+def _extra_site(name: str, given: object) -> Site:
     site = _site(f"extra.{name}", given)
     if site.model is None:
         raise StillroomError(
@@ -138,7 +147,7 @@ def _adapter(side: str, given: object, sites: Sites) -> Literal["auto"] | nn.Mod
     raise StillroomError("this is no connector", where=side, expected=expected, got=repr(given))
 
 
-def _arguments(loss: object, extra: Mapping[str, Site]) -> tuple[tuple[str, ...], dict[str, bool]]:
+def _arguments(loss: object, extra: Mapping[str, object]) -> tuple[tuple[str, ...], dict[str, bool]]:
     """Names of the operands (student, teacher), and the context's names with whether each is required."""
     if not isinstance(loss, nn.Module):
         raise StillroomError("a loss is a module", where="loss", expected="an instance of nn.Module", got=repr(loss))

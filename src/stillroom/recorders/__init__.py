@@ -16,6 +16,7 @@ from stillroom.recorders.parameter import Parameter
 from stillroom.recorders.record import Recorded, record
 from stillroom.recorders.recorder import NeverCalledError, Recorder
 from stillroom.recorders.site import Site, parse_site
+from stillroom.recorders.submodule import Submodule
 from stillroom.recorders.tap import Tap
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Recorder",
     "Site",
     "SiteInfo",
+    "Submodule",
     "Tap",
     "describe",
     "find_module",
