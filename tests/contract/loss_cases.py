@@ -8,16 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import loss_references
+import loss_references_contrastive
+import loss_references_detection
 import loss_references_features
 import loss_references_logits
 import loss_references_relations
+import loss_references_yolo
 import torch
 from loss_samples import (
     BY_READS,
     Sample,
     Sampler,
     Tree,
+    classified,
     fitted,
+    identified,
     leaves,
     logit_maps,
     logits,
@@ -26,12 +31,22 @@ from loss_samples import (
     sides,
     unlike,
     vectors,
+    yolo_heads,
 )
+from loss_samples_detection import boxed, crossing, located
 from torch import Tensor, nn
 
 from stillroom import losses
 
-REFERENCES = (loss_references, loss_references_features, loss_references_logits, loss_references_relations)
+REFERENCES = (
+    loss_references,
+    loss_references_contrastive,
+    loss_references_detection,
+    loss_references_features,
+    loss_references_logits,
+    loss_references_relations,
+    loss_references_yolo,
+)
 
 
 @dataclass(frozen=True)
@@ -39,13 +54,34 @@ class Case:
     """Args:
     variants: arguments of the constructor; the first is the one that the loss's facts speak of.
     samplers: what to feed it, where its channels are those that a variant is built for; none means by
-        ``facts.reads``.
+        ``facts.reads``. A function gives those of a variant.
     trained: which of the teacher's tensors are trained through the loss; the others get no gradient.
+    aged: brings a loss that remembers to where it is in the midst of training.
+    drawn: what a loss draws for a sample, for its reference.
     """
 
     variants: tuple[dict[str, Any], ...] = ({},)
-    samplers: tuple[Sampler, ...] = ()
+    samplers: tuple[Sampler, ...] | Callable[[dict[str, Any]], tuple[Sampler, ...]] = ()
     trained: tuple[int, ...] = ()
+    aged: Callable[[Any], object] | None = None
+    drawn: Callable[[Any, Sample], Tensor] | None = None
+
+
+def unlike_the_start(loss: nn.Module) -> None:
+    """What starts at zero hides what it is multiplied by."""
+    for parameter in loss.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter)
+
+
+def after_an_epoch(loss: Any) -> None:
+    """A loss with a bank has seen every sample of the set."""
+    index = torch.arange(loss.samples)
+    student, teacher = (
+        torch.randn(len(index), embedding.in_features, dtype=torch.float64)
+        for embedding in (loss.student_embedding, loss.teacher_embedding)
+    )
+    loss(student, teacher, index=index, labels=index % 3)
 
 
 # Vectors of one width, and what has nothing in common but the batch.
@@ -56,15 +92,44 @@ CHANNELS = unlike((3, 2, 2), (5, 2, 2))
 CASES: dict[str, Case] = {
     "ActivationBoundary": Case(variants=({}, {"margin": 0.25})),
     "AttentionTransfer": Case(variants=({}, {"p": 1}, {"p": 3}), samplers=(CHANNELS, maps)),
+    "CRD": Case(
+        variants=(
+            {"student_dim": 3, "teacher_dim": 3, "samples": 9, "dim": 4, "negatives": 5},
+            {"student_dim": 4, "teacher_dim": 2, "samples": 12, "negatives": 40, "tau": 0.5, "momentum": 0.9},
+        ),
+        samplers=tuple(identified(sampler) for sampler in (unlike((3,), (3,)), maps, unlike((4,), (2, 2, 3)))),
+        aged=after_an_epoch,
+        drawn=lambda loss, sample: loss.draw(sample.context["labels"]),
+    ),
+    "CrossKD": Case(
+        variants=(
+            {},
+            {"gamma": 2.0, "anchors": 2},
+            {"predictions": "distributions", "tau": 2.0},
+            {"predictions": "deltas", "anchors": 2},
+            {"predictions": "distances"},
+        ),
+        samplers=crossing,
+    ),
     "CWD": Case(variants=({}, {"tau": 4.0}, {"tau": 0.5})),
     "CorrelationCongruence": Case(samplers=(vectors,)),
-    "CurriculumTemperature": Case(variants=({}, {"start": 0.5, "end": 3.0})),
+    "CurriculumTemperature": Case(
+        variants=({}, {"start": 0.5, "end": 3.0}, {"warmup_steps": 5}), aged=lambda loss: loss.step.fill_(2)
+    ),
     "DIST": Case(variants=({}, {"tau": 4.0}, {"tau": 2.0, "inter": 0.5, "intra": 3.0})),
     "DKD": Case(variants=({}, {"tau": 1.0, "alpha": 0.5, "beta": 2.0})),
     "FBKD": Case(
         variants=({}, {"feature": 1.0, "channels": 0.5, "space": 2.0, "relation": 3.0}),
         samplers=(masked,),
         trained=(3,),
+    ),
+    "FGD": Case(
+        variants=(
+            {"channels": 4},
+            {"channels": 6, "tau": 0.8, "alpha": 0.02, "beta": 0.03, "gamma": 0.005, "lambda_": 0.0025},
+        ),
+        samplers=lambda arguments: (boxed(arguments["channels"]),),
+        aged=unlike_the_start,
     ),
     "FactorTransfer": Case(variants=({}, {"p": 2}, {"p": 1.5})),
     "HierarchicalContext": Case(samplers=(unlike((2, 6, 5), (2, 6, 5)), maps, unlike((2, 2, 7), (2, 2, 7)))),
@@ -89,6 +154,7 @@ CASES: dict[str, Case] = {
             {"reduction": "none"},
         )
     ),
+    "LocalizationDistillation": Case(variants=({}, {"tau": 2.0}), samplers=located),
     "MultiLevelKD": Case(variants=({}, {"taus": (0.5, 3.0)})),
     "NST": Case(samplers=(CHANNELS, maps)),
     "OFAKD": Case(variants=({}, {"eps": 1.5}, {"eps": 0.5})),
@@ -100,6 +166,7 @@ CASES: dict[str, Case] = {
     "RKDAngle": Case(samplers=SAMPLES),
     "RKDDistance": Case(samplers=SAMPLES),
     "SRD": Case(variants=({}, {"exponent": 2}, {"exponent": 1.5}), samplers=(vectors,)),
+    "SimKD": Case(samplers=(maps, unlike((3, 4, 6), (3, 2, 6)), unlike((3, 4, 2), (3, 2, 4)))),
     "SimilarityPreserving": Case(samplers=SAMPLES),
     "SoftLabel": Case(
         variants=({}, {"teacher_temperature": 2.0}, {"teacher_temperature": 3.0, "student_temperature": 1.5})
@@ -115,6 +182,16 @@ CASES: dict[str, Case] = {
     ),
     "VirtualTeacher": Case(variants=({}, {"correct": 0.99, "tau": 1.5})),
     "WSLD": Case(variants=({}, {"tau": 4.0})),
+    "YOLOFineGrained": Case(
+        variants=(
+            {"num_classes": 2},
+            {"num_classes": 2, "objectness": "soft"},
+            {"num_classes": 2, "nms": True},
+            {"num_classes": 9, "objectness": "soft", "nms": True},
+        ),
+        samplers=(yolo_heads,),
+    ),
+    "YOLOHeadL2": Case(variants=({"num_classes": 2}, {"num_classes": 9}), samplers=(yolo_heads,)),
 }
 
 
@@ -130,7 +207,7 @@ class Subject:
     reference: Callable[..., Any]
     sampler: Sampler
     arguments: dict[str, Any] = field(default_factory=dict)
-    trained: tuple[int, ...] = ()
+    case: Case = field(default_factory=Case)
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
@@ -154,7 +231,10 @@ class Subject:
         """Of a loss that learns, every copy starts with the same weights."""
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(0)
-            return self.kind(**{**self.arguments, **changed}).double()
+            loss = self.kind(**{**self.arguments, **changed}).double()
+            if self.case.aged is not None:
+                self.case.aged(loss)
+            return loss
 
     def draw(self, seed: int = 0, n: int = 3) -> Sample:
         return self.sampler(torch.Generator().manual_seed(seed), n)
@@ -208,19 +288,27 @@ def _subjects_of(kind: type[nn.Module], first_only: bool) -> list[Subject]:
     assert reference is not None
     operands = inspect.signature(kind.forward).parameters
     return [
-        Subject(kind, function_of(kind), reference, fitted(sampler, operands), arguments, case.trained)
+        Subject(kind, function_of(kind), reference, fitted(sampler, operands), arguments, case)
         for arguments in (case.variants[:1] if first_only else case.variants)
-        for sampler in case.samplers or BY_READS[kind.facts.reads]
+        for sampler in _samplers_of(case, arguments) or BY_READS[kind.facts.reads]
         if _has_channels(sampler, arguments)
     ]
+
+
+def _samplers_of(case: Case, arguments: dict[str, Any]) -> tuple[Sampler, ...]:
+    return case.samplers(arguments) if callable(case.samplers) else case.samplers
 
 
 def _has_channels(sampler: Sampler, arguments: dict[str, Any]) -> bool:
     """Whether it draws what a loss with those arguments is built for."""
     sample = sampler(torch.Generator(), 1)
-    channels = {"student_channels": sample.student, "teacher_channels": sample.teacher}
-    drawn = {name: leaves(side)[0].shape[1] for name, side in channels.items()}
-    return all(arguments.get(name, count) == count for name, count in drawn.items())
+    drawn = {"student": sample.student, "teacher": sample.teacher}
+    return all(width(arguments, name) in (None, leaves(side)[0].shape[1]) for name, side in drawn.items())
+
+
+def width(arguments: dict[str, Any], side: str) -> int | None:
+    """The channels that a loss with those arguments is built for, if it is."""
+    return arguments.get(f"{side}_channels", arguments.get(f"{side}_dim"))
 
 
 def _file_of(kind: type[nn.Module]) -> str:

@@ -57,6 +57,10 @@ WRONG_VALUES: dict[str, tuple[Subject, Callable[..., Tensor]]] = {
     "channel-wise divided by H · W": (original("CWD"), lambda s, t: kl(positions(s), positions(t), 1.0, s.numel())),
     "channels' correlation divided by N once": (original("ICKD"), lambda s, t: losses.ickd(s, t) * len(s)),
     "context with weights that are left out": (original("HierarchicalContext"), context_with_fixed_weights),
+    "SimKD with its larger map resized": (
+        original("SimKD"),
+        lambda s, t: F.mse_loss(F.interpolate(s, t.shape[2:], mode="bilinear"), t),
+    ),
     "FBKD without its channel mask": (original("FBKD"), without_channel_mask),
     "PKD with the biased deviation": (original("PKD"), correlation_with_biased_deviation),
 }

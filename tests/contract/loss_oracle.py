@@ -9,15 +9,21 @@ from typing import Any
 
 import numpy as np
 from loss_cases import Subject
-from loss_samples import Sample, Tree
+from loss_runs import alone
+from loss_samples import Sample
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 _STEP = 1e-5
 
 
-def arrays(tree: Tree) -> Any:
-    return tree.detach().numpy().copy() if isinstance(tree, Tensor) else tuple(arrays(item) for item in tree)
+def arrays(tree: Any) -> Any:
+    """Tensors as arrays, of a module those that it holds by name, and anything else as it is."""
+    if isinstance(tree, Tensor):
+        return tree.detach().numpy().copy()
+    if isinstance(tree, nn.Module):
+        return {name: arrays(value) for name, value in tree.state_dict().items()}
+    return type(tree)(arrays(item) for item in tree) if isinstance(tree, tuple | list) else tree
 
 
 class Oracle:
@@ -26,13 +32,17 @@ class Oracle:
     def __init__(self, subject: Subject, loss: nn.Module, sample: Sample) -> None:
         self.student, self.teacher = arrays(sample.student), arrays(sample.teacher)
         self.state, held = ({name: arrays(value) for name, value in loss.state_dict().items()} for _ in range(2))
-        offered = {
+        offered: dict[str, Any] = {
             "state": self.state,
             "fixed": SimpleNamespace(student=arrays(sample.student), teacher=arrays(sample.teacher), state=held),
         }
+        if subject.case.drawn is not None:
+            with alone(loss):
+                offered["drawn"] = arrays(subject.case.drawn(loss, sample))
         wanted = inspect.signature(subject.reference).parameters
         self._keywords = {name: value for name, value in offered.items() if name in wanted}
-        self._keywords |= {name: arrays(value) for name, value in sample.context.items()} | subject.arguments
+        self.context = {name: arrays(value) for name, value in sample.context.items()}
+        self._keywords |= self.context | subject.arguments
         self._reference, self._operands = subject.reference, len(sample.sides)
 
     def value(self) -> NDArray[np.float64]:

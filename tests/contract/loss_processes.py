@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from loss_cases import Subject, subjects
-from loss_checks import run
+from loss_runs import run
 from loss_samples import Sample, Tree, leaves
 from torch import Tensor, distributed, multiprocessing, nn
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import torch
-from loss_checks import run, value_and_gradient
+from loss_checks import value_and_gradient
+from loss_runs import run
 from loss_samples import Sample, leaves
 from torch import Tensor, nn
 
@@ -58,7 +61,7 @@ def permutation_invariant(loss: nn.Module, sample: Sample, seed: int) -> bool:
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(leaves(sample.student)[0]), generator=generator)
     moved = sample.map(lambda x: x[:, _order(x.shape[1], seed)])
-    moved = Sample(moved.student, moved.teacher, _relabelled(sample, seed))
+    moved = replace(moved, context=_relabelled(moved, seed))
     return _close(run(loss, sample), run(loss, moved)) and _close(run(loss, sample), run(loss, sample.rows(rows)))
 
 
@@ -67,7 +70,7 @@ def _order(channels: int, seed: int) -> Tensor:
     return torch.randperm(channels, generator=torch.Generator().manual_seed(seed))
 
 
-def _relabelled(sample: Sample, seed: int) -> dict[str, Tensor]:
+def _relabelled(sample: Sample, seed: int) -> dict[str, Any]:
     """A label is the place of its class, which moved."""
     places = _order(leaves(sample.student)[0].shape[1], seed).argsort()
     return {name: places[value] if name == "labels" else value for name, value in sample.context.items()}

@@ -148,6 +148,16 @@ def vid(student: Array, teacher: Array, *, state: Any, eps: float = 1e-5, **_: A
     return total / count
 
 
+def simkd(student: Array, teacher: Array) -> float:
+    height, width = (min(student.shape[axis], teacher.shape[axis]) for axis in (2, 3))
+    errors = [
+        (a - b) ** 2
+        for s, t in zip(student, teacher, strict=True)
+        for a, b in zip(pooled(s, height, width).flat, pooled(t, height, width).flat, strict=True)
+    ]
+    return sum(errors) / len(errors)
+
+
 def fbkd(
     student: tuple[Array, ...],
     teacher: tuple[Array, ...],

@@ -102,10 +102,14 @@ def curriculum_temperature(
     fixed: SimpleNamespace,
     start: float = 1.0,
     end: float = 20.0,
+    warmup_steps: int = 0,
 ) -> Array:
     """Where theta takes a small step, the temperature follows one in the other direction."""
     here = float(fixed.state["theta"])
-    theta = here - float(state["strength"]) * (float(state["theta"]) - here)
+    strength = float(state["strength"])
+    if warmup_steps:
+        strength = (1 - math.cos(math.pi * min(float(state["step"]) / warmup_steps, 1))) / 2
+    theta = here - strength * (float(state["theta"]) - here)
     return kl_divergence(student, teacher, tau=start + end / (1 + math.exp(-theta)))
 
 

@@ -8,8 +8,11 @@ from typing import Any
 
 import loss_checks
 import loss_mutants
+import loss_mutants_contrastive
+import loss_mutants_detection
 import loss_mutants_features
 import loss_mutants_logits
+import loss_mutants_yolo
 import numpy as np
 import pytest
 import torch
@@ -23,9 +26,14 @@ from stillroom import losses
 from stillroom.losses.reduce import Reduction
 from stillroom.losses.shapes import LOGITS
 
-FAMILIES = (loss_mutants, loss_mutants_features, loss_mutants_logits)
+FAMILIES = (loss_mutants, loss_mutants_features, loss_mutants_logits, loss_mutants_yolo, loss_mutants_detection)
 WRONG_VALUES = {name: wrong for family in FAMILIES for name, wrong in family.WRONG_VALUES.items()}
 WRONG_MANNERS = {name: wrong for family in FAMILIES for name, wrong in family.WRONG_MANNERS.items()}
+WRONG_MODULES = {
+    name: wrong
+    for family in (loss_mutants_features, loss_mutants_contrastive, loss_mutants_detection)
+    for name, wrong in family.WRONG_MODULES.items()
+}
 VALUE = loss_checks.check_module_against_reference
 ERRORS = (AssertionError, RuntimeError, pytest.fail.Exception)
 
@@ -38,9 +46,9 @@ def test_reference_rejects(name: str) -> None:
         VALUE(mutant_of(subject, function))
 
 
-@pytest.mark.parametrize("name", loss_mutants_features.WRONG_MODULES)
+@pytest.mark.parametrize("name", WRONG_MODULES)
 def test_reference_rejects_module(name: str) -> None:
-    subject, kind = loss_mutants_features.WRONG_MODULES[name]
+    subject, kind = WRONG_MODULES[name]
     VALUE(subject)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         VALUE(replace(subject, kind=kind))
@@ -113,7 +121,9 @@ def test_loss_that_lacks_a_part_is_named() -> None:
 class Weighed(nn.Module):
     """``scale · mean of (1 − p_y) (s − t)²``, the factor detached."""
 
-    facts = losses.Facts(reads="logits", shapes=LOGITS, paper="none", zero_at_equality=True, per_sample_mean=True)
+    facts = losses.Facts(
+        kind="logits", reads="logits", shapes=LOGITS, paper="none", zero_at_equality=True, per_sample_mean=True
+    )
 
     def __init__(self) -> None:
         super().__init__()

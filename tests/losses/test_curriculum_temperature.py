@@ -49,6 +49,49 @@ def test_strength_scales_the_reversal_and_leaves_the_value(strength: float) -> N
     assert slope(loss) == pytest.approx(strength * slope(full))
 
 
+def strengths(loss: CurriculumTemperature, steps: int) -> list[float]:
+    found: list[float] = []
+    for _ in range(steps):
+        loss(*rows())
+        found.append(loss.strength.item())
+    return found
+
+
+def test_strength_grows_over_the_warm_up_and_stays() -> None:
+    grown = strengths(CurriculumTemperature(warmup_steps=4), 7)
+    assert grown == pytest.approx([0, (1 - math.sqrt(0.5)) / 2, 0.5, (1 + math.sqrt(0.5)) / 2, 1, 1, 1], abs=1e-6)
+    assert strengths(CurriculumTemperature(), 2) == [1, 1]
+
+
+def test_slope_has_the_strength_of_its_own_step() -> None:
+    """Also where the backward comes after the next forward pass."""
+    loss, full = CurriculumTemperature(warmup_steps=2).double(), CurriculumTemperature().double()
+    values = [loss(*rows()) for _ in range(3)]
+    slopes = [float(torch.autograd.grad(value, loss.theta)[0]) for value in values]
+    assert slopes == pytest.approx([0, slope(full) / 2, slope(full)])
+    assert len({value.item() for value in values}) == 1
+
+
+def test_eval_mode_does_not_count() -> None:
+    loss = CurriculumTemperature(warmup_steps=4)
+    before = strengths(loss, 2)
+    assert strengths(loss.eval(), 3) == [before[-1]] * 3
+    assert loss.step.item() == 2
+
+
+def test_warm_up_continues_where_it_was_saved() -> None:
+    loss, other = CurriculumTemperature(warmup_steps=5), CurriculumTemperature(warmup_steps=5)
+    strengths(loss, 2)
+    other.load_state_dict(loss.state_dict())
+    assert strengths(other, 3) == strengths(loss, 3)
+
+
+@pytest.mark.parametrize("bad", [-1, math.inf])
+def test_warm_up_cannot_be_negative_or_endless(bad: float) -> None:
+    with pytest.raises(StillroomError, match=rf"^no such warm-up; expected warmup_steps >= 0 and finite, got {bad}\.$"):
+        CurriculumTemperature(warmup_steps=bad)
+
+
 def test_student_and_teacher_are_not_reversed() -> None:
     student, teacher = (x.requires_grad_() for x in rows())
     loss = CurriculumTemperature().double()
@@ -61,7 +104,7 @@ def test_student_and_teacher_are_not_reversed() -> None:
 def test_one_parameter_of_one_element_that_is_saved_with_its_strength() -> None:
     loss, other = CurriculumTemperature(), CurriculumTemperature()
     assert [parameter.numel() for parameter in loss.parameters()] == [1]
-    assert loss.state_dict().keys() == {"theta", "strength"}
+    assert loss.state_dict().keys() == {"theta", "strength", "step"}
     with torch.no_grad():
         loss.theta.fill_(0.25)
         loss.strength.fill_(0.5)

@@ -6,6 +6,8 @@ from stillroom.losses.activation_boundary import ActivationBoundary, activation_
 from stillroom.losses.activation_norm import ActivationNorm, activation_norm
 from stillroom.losses.attention_transfer import AttentionTransfer, attention_transfer
 from stillroom.losses.correlation_congruence import CorrelationCongruence, correlation_congruence
+from stillroom.losses.crd import CRD, noise_contrastive
+from stillroom.losses.cross_kd import CrossKD, cross_kd
 from stillroom.losses.curriculum_temperature import CurriculumTemperature
 from stillroom.losses.cwd import CWD, cwd
 from stillroom.losses.dist import DIST, dist
@@ -13,6 +15,7 @@ from stillroom.losses.dkd import DKD, dkd
 from stillroom.losses.factor_transfer import FactorTransfer, factor_transfer
 from stillroom.losses.facts import Facts
 from stillroom.losses.fbkd import FBKD, fbkd
+from stillroom.losses.fgd import FGD
 from stillroom.losses.fsp import FSP, fsp
 from stillroom.losses.hard_label import HardLabel, hard_label
 from stillroom.losses.hierarchical_context import HierarchicalContext, hierarchical_context
@@ -22,6 +25,7 @@ from stillroom.losses.kdsvd import KDSVD, kdsvd
 from stillroom.losses.kl_divergence import KLDivergence, kl_divergence
 from stillroom.losses.l1 import L1, l1
 from stillroom.losses.l2 import L2, l2
+from stillroom.losses.localization_distillation import LocalizationDistillation, localization_distillation
 from stillroom.losses.mgd import MGD, mgd
 from stillroom.losses.multi_level_kd import MultiLevelKD, multi_level_kd
 from stillroom.losses.nst import NST, nst
@@ -30,9 +34,11 @@ from stillroom.losses.ofd import OFD, ofd
 from stillroom.losses.one_hot_like import OneHotLike, one_hot_like
 from stillroom.losses.pkd import PKD, pkd
 from stillroom.losses.pkt import PKT, pkt
+from stillroom.losses.regions import valuable_region
 from stillroom.losses.rkd_angle import RKDAngle, rkd_angle
 from stillroom.losses.rkd_distance import RKDDistance, rkd_distance
 from stillroom.losses.similarity_preserving import SimilarityPreserving, similarity_preserving
+from stillroom.losses.simkd import SimKD, simkd
 from stillroom.losses.soft_label import SoftLabel, soft_label
 from stillroom.losses.spherical_kd import SphericalKD, spherical_kd
 from stillroom.losses.srd import SRD, srd
@@ -40,12 +46,16 @@ from stillroom.losses.standardized_kl import StandardizedKL, standardized_kl
 from stillroom.losses.vid import VID
 from stillroom.losses.virtual_teacher import VirtualTeacher, virtual_teacher
 from stillroom.losses.wsld import WSLD, wsld
+from stillroom.losses.yolo_fine_grained import YOLOFineGrained, yolo_fine_grained
+from stillroom.losses.yolo_head_l2 import YOLOHeadL2, yolo_head_l2
 
 __all__ = [
+    "CRD",
     "CWD",
     "DIST",
     "DKD",
     "FBKD",
+    "FGD",
     "FSP",
     "ICKD",
     "KDSVD",
@@ -64,6 +74,7 @@ __all__ = [
     "ActivationNorm",
     "AttentionTransfer",
     "CorrelationCongruence",
+    "CrossKD",
     "CurriculumTemperature",
     "FactorTransfer",
     "Facts",
@@ -71,19 +82,24 @@ __all__ = [
     "HierarchicalContext",
     "InformationEntropy",
     "KLDivergence",
+    "LocalizationDistillation",
     "MultiLevelKD",
     "OneHotLike",
     "RKDAngle",
     "RKDDistance",
+    "SimKD",
     "SimilarityPreserving",
     "SoftLabel",
     "SphericalKD",
     "StandardizedKL",
     "VirtualTeacher",
+    "YOLOFineGrained",
+    "YOLOHeadL2",
     "activation_boundary",
     "activation_norm",
     "attention_transfer",
     "correlation_congruence",
+    "cross_kd",
     "cwd",
     "dist",
     "dkd",
@@ -98,8 +114,10 @@ __all__ = [
     "kl_divergence",
     "l1",
     "l2",
+    "localization_distillation",
     "mgd",
     "multi_level_kd",
+    "noise_contrastive",
     "nst",
     "ofakd",
     "ofd",
@@ -109,10 +127,14 @@ __all__ = [
     "rkd_angle",
     "rkd_distance",
     "similarity_preserving",
+    "simkd",
     "soft_label",
     "spherical_kd",
     "srd",
     "standardized_kl",
+    "valuable_region",
     "virtual_teacher",
     "wsld",
+    "yolo_fine_grained",
+    "yolo_head_l2",
 ]

@@ -47,6 +47,7 @@ class ActivationBoundary(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="features",
         reads="feature",
         shapes=FEATURES,
         paper="Heo et al., AAAI 2019",

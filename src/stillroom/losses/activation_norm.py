@@ -36,6 +36,7 @@ class ActivationNorm(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="generated data",
         reads="feature",
         shapes=FEATURES,
         paper="Chen et al., DAFL, ICCV 2019",

@@ -51,6 +51,7 @@ class AttentionTransfer(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="features",
         reads="map",
         shapes=_SHAPES,
         paper="Zagoruyko, Komodakis, ICLR 2017",

@@ -41,6 +41,7 @@ class CorrelationCongruence(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="relations",
         reads="feature",
         shapes=VECTORS,
         paper="Peng et al., ICCV 2019",

@@ -43,6 +43,7 @@ class CWD(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="dense prediction",
         reads="map",
         shapes=MAPS,
         paper="Shu et al., ICCV 2021",

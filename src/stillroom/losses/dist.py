@@ -65,6 +65,7 @@ class DIST(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="logits",
         reads="logits",
         shapes=LOGITS,
         paper="Huang et al., NeurIPS 2022",

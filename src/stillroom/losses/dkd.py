@@ -71,6 +71,7 @@ class DKD(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="logits",
         reads="logits",
         shapes=LOGITS,
         paper="Zhao et al., CVPR 2022",

@@ -44,6 +44,7 @@ class FactorTransfer(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="features",
         reads="feature",
         shapes=FEATURES,
         paper="Kim, Park, Kwak, NeurIPS 2018",

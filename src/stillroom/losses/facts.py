@@ -7,6 +7,7 @@ from typing import Literal
 
 from stillroom.losses.shapes import Shapes
 
+Kind = Literal["logits", "features", "relations", "dense prediction", "generated data"]
 Reads = Literal["logits", "map", "map pair", "maps", "feature"]
 
 
@@ -15,6 +16,8 @@ class Facts:
     """The declared properties of a loss; they hold for its default arguments.
 
     Args:
+        kind: what is taught: the ``"logits"``, one sample's ``"features"``, ``"relations"`` between samples, what
+            detectors and segmenters predict (``"dense prediction"``); or ``"generated data"`` are judged.
         reads: what student and teacher are: ``"logits"`` before any softmax, a ``"map"`` (N, C, H, W), a ``"map pair"``
             (two maps of one network), the ``"maps"`` of several layers, or a ``"feature"`` of any rank.
         shapes: the shapes it accepts, and the axes in which the two sides must agree.
@@ -33,6 +36,7 @@ class Facts:
         ce_form: a cross entropy with a soft target: its minimum is the target's entropy, not 0.
     """
 
+    kind: Kind
     reads: Reads
     shapes: Shapes
     paper: str

@@ -94,6 +94,7 @@ class FBKD(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="dense prediction",
         reads="map",
         shapes=_SHAPES,
         paper="Zhang, Ma, ICLR 2021",

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from stillroom.errors import StillroomError
 from stillroom.losses.facts import Facts
 from stillroom.losses.shapes import MAPS, check_count, check_shapes
-from stillroom.losses.tensors import bmm, common_precision, detached
+from stillroom.losses.tensors import bmm, common_precision, detached, of_one_size
 
 _SHAPES = MAPS._replace(equal=(0, 1))
 
@@ -33,10 +33,7 @@ def flow(a: Tensor, b: Tensor) -> Tensor:
     if a.shape[0] != b.shape[0]:
         got = f"first {tuple(a.shape)} and second {tuple(b.shape)}"
         raise StillroomError("the two maps of a pair differ in their batch", expected="the same N", got=got)
-    a, b = common_precision(a, b)
-    if a.shape[2:] != b.shape[2:]:
-        size = (min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3]))
-        a, b = F.adaptive_avg_pool2d(a, size), F.adaptive_avg_pool2d(b, size)
+    a, b = of_one_size(*common_precision(a, b))
     return bmm(a.flatten(2), b.flatten(2).transpose(1, 2)) / (a.shape[2] * a.shape[3])
 
 
@@ -61,6 +58,7 @@ class FSP(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="features",
         reads="map pair",
         shapes=_SHAPES,
         paper="Yim et al., CVPR 2017",

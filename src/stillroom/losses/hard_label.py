@@ -37,6 +37,7 @@ class HardLabel(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="logits",
         reads="logits",
         shapes=LOGITS,
         paper="Touvron et al., DeiT, ICML 2021",

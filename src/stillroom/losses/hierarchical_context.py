@@ -47,6 +47,7 @@ class HierarchicalContext(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="features",
         reads="map",
         shapes=MAPS,
         paper="Chen et al., ReviewKD, CVPR 2021",

@@ -40,6 +40,7 @@ class ICKD(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="features",
         reads="map",
         shapes=MAPS,
         paper="Liu et al., ICCV 2021",

@@ -41,6 +41,7 @@ class InformationEntropy(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="generated data",
         reads="logits",
         shapes=LOGITS,
         paper="Chen et al., DAFL, ICCV 2019",

@@ -103,6 +103,7 @@ class KDSVD(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="features",
         reads="maps",
         shapes=MAPS,
         paper="Lee, Kim, Song, ECCV 2018",

@@ -47,6 +47,7 @@ class KLDivergence(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="logits",
         reads="logits",
         shapes=LOGITS_OR_MAPS,
         paper="Hinton et al., NIPS workshop 2014, arXiv 1503.02531",

@@ -42,6 +42,7 @@ class L1(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="features",
         reads="feature",
         shapes=FEATURES,
         paper="Romero et al., FitNets, ICLR 2015, with the absolute error",

@@ -46,6 +46,7 @@ class L2(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="features",
         reads="feature",
         shapes=FEATURES,
         paper="Romero et al., FitNets, ICLR 2015",

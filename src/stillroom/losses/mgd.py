@@ -37,6 +37,7 @@ class MGD(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="features",
         reads="feature",
         shapes=FEATURES,
         paper="Yang et al., ECCV 2022",

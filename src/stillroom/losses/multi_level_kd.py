@@ -67,6 +67,7 @@ class MultiLevelKD(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="logits",
         reads="logits",
         shapes=LOGITS,
         paper="Jin, Wang, Lin, CVPR 2023",

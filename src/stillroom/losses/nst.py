@@ -50,6 +50,7 @@ class NST(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="features",
         reads="map",
         shapes=_SHAPES,
         paper="Huang, Wang, arXiv 1707.01219",

@@ -54,6 +54,7 @@ class OFAKD(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="logits",
         reads="logits",
         shapes=LOGITS,
         paper="Hao et al., NeurIPS 2023",

@@ -39,6 +39,7 @@ class OFD(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="features",
         reads="feature",
         shapes=FEATURES,
         paper="Heo et al., ICCV 2019",

@@ -36,6 +36,7 @@ class OneHotLike(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="generated data",
         reads="logits",
         shapes=LOGITS,
         paper="Chen et al., DAFL, ICCV 2019",

@@ -73,6 +73,7 @@ class PKD(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="dense prediction",
         reads="map",
         shapes=_SHAPES,
         paper="Cao et al., NeurIPS 2022",

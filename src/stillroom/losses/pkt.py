@@ -57,6 +57,7 @@ class PKT(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="relations",
         reads="feature",
         shapes=SAMPLES,
         paper="Passalis, Tefas, ECCV 2018",

@@ -68,6 +68,7 @@ class RKDAngle(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="relations",
         reads="feature",
         shapes=SAMPLES,
         paper="Park et al., CVPR 2019",

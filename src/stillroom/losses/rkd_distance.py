@@ -49,6 +49,7 @@ class RKDDistance(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="relations",
         reads="feature",
         shapes=SAMPLES,
         paper="Park et al., CVPR 2019",

@@ -41,6 +41,7 @@ class SimilarityPreserving(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="relations",
         reads="feature",
         shapes=SAMPLES,
         paper="Tung, Mori, ICCV 2019",

@@ -46,6 +46,7 @@ class SoftLabel(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="logits",
         reads="logits",
         shapes=LOGITS,
         paper="Hinton et al., NIPS workshop 2014, arXiv 1503.02531; PaddleSlim soft_label",

@@ -60,6 +60,7 @@ class SphericalKD(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="logits",
         reads="logits",
         shapes=LOGITS,
         paper="Guo et al., arXiv 2010.07485",

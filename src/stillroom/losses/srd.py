@@ -61,6 +61,7 @@ class SRD(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="features",
         reads="feature",
         shapes=VECTORS,
         paper="Miles, Mikolajczyk, AAAI 2024",

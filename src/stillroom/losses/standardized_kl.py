@@ -47,6 +47,7 @@ class StandardizedKL(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="logits",
         reads="logits",
         shapes=LOGITS,
         paper="Sun et al., CVPR 2024",

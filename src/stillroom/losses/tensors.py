@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import overload
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 _EPS = 1e-12  # the smallest norm that anything is divided by
 
@@ -71,6 +73,17 @@ def standardized(x: Tensor, dim: tuple[int, ...], eps: float) -> Tensor:
     return centred / deviation.masked_fill(is_constant(x, dim), 1.0)
 
 
+def of_one_size(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps of one height and one width: what is larger is average-pooled to the smaller.
+
+    Shape: (N, C, H, W) and (N, C', H', W') in, both H and W the smaller of the two out.
+    """
+    if a.shape[2:] == b.shape[2:]:
+        return a, b
+    size = (min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3]))
+    return F.adaptive_avg_pool2d(a, size), F.adaptive_avg_pool2d(b, size)
+
+
 def is_constant(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
     """Where all values along those axes are the same, exactly: a deviation from a rounded mean would not be 0."""
     return x.amax(dim=dim, keepdim=True) == x.amin(dim=dim, keepdim=True)
@@ -78,8 +91,12 @@ def is_constant(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
 
 def bmm(a: Tensor, b: Tensor) -> Tensor:
     """``torch.bmm`` in the precision of the operands: autocast would first round them to half."""
-    device = a.device.type
-    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+    with unrounded(a.device):
         return torch.bmm(a, b)
-    with torch.autocast(device, enabled=False):
-        return torch.bmm(a, b)
+
+
+def unrounded(device: torch.device) -> AbstractContextManager[object]:
+    """Where autocast rounds nothing to half."""
+    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()

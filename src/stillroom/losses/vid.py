@@ -13,7 +13,7 @@ from stillroom.errors import StillroomError
 from stillroom.losses.arguments import check_at_least
 from stillroom.losses.facts import Facts
 from stillroom.losses.shapes import MAPS, check_channels, check_shapes
-from stillroom.losses.tensors import at_least_float32, bmm, common_precision, detached
+from stillroom.losses.tensors import at_least_float32, bmm, common_precision, detached, of_one_size
 
 _SHAPES = MAPS._replace(equal=(0,))
 
@@ -46,6 +46,7 @@ class VID(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="features",
         reads="map",
         shapes=_SHAPES,
         paper="Ahn et al., CVPR 2019",
@@ -83,9 +84,7 @@ class VID(nn.Module):
         first = cast(nn.Conv2d, self.regressor[0])
         check_channels(student, teacher, (first.in_channels, first.out_channels))
         student, teacher = common_precision(student, detached(teacher))
-        if student.shape[2:] != teacher.shape[2:]:
-            size = (min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3]))
-            student, teacher = F.adaptive_avg_pool2d(student, size), F.adaptive_avg_pool2d(teacher, size)
+        student, teacher = of_one_size(student, teacher)
         variance = self.variance.to(student.dtype).unsqueeze(1)
         error = self._regressed(student.flatten(2)) - teacher.flatten(2)
         return (error.square() / variance + variance.log()).mean() / 2

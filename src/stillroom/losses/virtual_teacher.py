@@ -51,6 +51,7 @@ class VirtualTeacher(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="logits",
         reads="logits",
         shapes=LOGITS,
         paper="Yuan et al., CVPR 2020",

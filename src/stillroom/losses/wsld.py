@@ -57,6 +57,7 @@ class WSLD(nn.Module):
     """
 
     facts: ClassVar[Facts] = Facts(
+        kind="logits",
         reads="logits",
         shapes=LOGITS,
         paper="Zhou et al., ICLR 2021",
