@@ -16,9 +16,13 @@ def test_every_loss_has_a_row_and_nothing_is_cut(columns, monkeypatch):
     assert (status, complaint) == (0, "")
     header, *lines = out.splitlines()
     assert header.split()[:3] == ["loss", "reads", "needs"]
-    names = [line.split()[0] for line in lines if not line.startswith(" ")]
+    kinds = list(dict.fromkeys(row[HEADER.index("kind")] for row in rows()))
+    titles = [line.strip() for line in lines if line.strip() in kinds]
+    assert titles == kinds
+    names = [line.split()[0] for line in lines if not line.startswith(" ") and line.strip() not in kinds]
     assert names == list(methods())
-    cells = [*HEADER, *(cell for row in rows() for cell in row)]
+    shown = [place for place, name in enumerate(HEADER) if name not in ("kind", "costs", "recipes")]
+    cells = [row[place] for row in (HEADER, *rows()) for place in shown] + kinds
     assert sorted("".join(out.split())) == sorted("".join("".join(cells).split()))
     assert max(map(len, lines)) <= columns
 
@@ -31,7 +35,6 @@ def test_a_row(monkeypatch):
         "map",
         "teacher",
         "Conv1x1",
-        "C x C relations in each sample",
         "Liu et al., ICCV 2021",
     ]
 
@@ -41,6 +44,7 @@ def test_one_loss():
     assert (status, complaint) == (0, "")
     assert out.startswith("AttentionTransfer(p=2)\n\n")
     assert AttentionTransfer.__doc__.splitlines()[0] in out
+    assert "\nrecipes:         digits-method\n" in out
     assert out.endswith("paper:           Zagoruyko, Komodakis, ICLR 2017\n")
     assert said("methods", "ICKD")[1].startswith("ICKD()\n\n")
 
@@ -48,8 +52,8 @@ def test_one_loss():
 def test_as_markdown():
     status, out, complaint = said("methods", "--markdown")
     assert (status, complaint) == (0, "")
-    assert {line.count("|") for line in out.splitlines()} == {7}
-    assert "| `DKD` | logits | teacher, labels | - | - | Zhao et al., CVPR 2022 |\n" in out
+    assert {line.count("|") for line in out.splitlines()} == {9}
+    assert "| `DKD` | logits | logits | teacher, labels | - | - | digits-method | Zhao et al., CVPR 2022 |\n" in out
 
 
 def test_refusals(away):

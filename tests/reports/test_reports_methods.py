@@ -25,10 +25,16 @@ def test_every_exported_loss_is_there_once():
     assert len(markdown().splitlines()) == len(modules) + 2
 
 
-def test_they_are_ordered_by_what_they_read():
-    reads = [found[1] for found in rows()]
-    assert reads == sorted(reads, key=["logits", "map", "map pair", "maps", "feature"].index)
-    assert reads[0] != reads[-1]
+def test_they_are_ordered_by_their_kind():
+    kinds = [found[1] for found in rows()]
+    assert kinds == sorted(kinds, key=["logits", "features", "relations", "dense prediction", "generated data"].index)
+    assert len(set(kinds)) == 5
+
+
+def test_recipes_with_a_loss_are_found_in_their_terms_and_in_those_of_their_variants():
+    assert row("KLDivergence")["recipes"] == "digits, digits-method, digits-shared-mask, mnist-resnet18-resnet50"
+    assert row("CRD")["recipes"] == "digits-method"
+    assert row("OneHotLike")["recipes"] == "-"
 
 
 @pytest.mark.parametrize(

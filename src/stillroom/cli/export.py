@@ -21,10 +21,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     from stillroom.runs.load import find_source
-    from stillroom.runs.use import export_source
+    from stillroom.runs.use import export_source, what_it_ships
 
     out = find_source(arguments.source).folder / "export" if arguments.out is None else Path(arguments.out)
     for path, difference in export_source(
         arguments.source, arguments.format, out=out, overrides=arguments.override
     ).items():
         print(f"{path}: largest difference from the PyTorch model {difference:.2g}")
+    if said := what_it_ships(arguments.source):
+        print(said)

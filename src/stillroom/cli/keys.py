@@ -9,6 +9,7 @@ KEYS = """\
 keys of a recipe (a class is a path, {class_path: ..., init_args: {...}}, or a name that stillroom or torch knows):
   name                 of the recipe; its file's name where it says nothing
   student              the model to train: of stillroom, torchvision, timm (stillroom.models.timm) or your own
+  alone                the student that compare trains alone, where it is another one
   teacher              null; a recipe, run folder, checkpoint or weights file; or a mapping:
     model                the teacher's class
     weights              a file, or https://...#sha256=...: loaded, never trained
@@ -24,9 +25,11 @@ keys of a recipe (a class is a path, {class_path: ..., init_args: {...}}, or a n
                          or a recorder: {class_path: FunctionOutputs, init_args: {path: package.module.function}}
     connector            null, auto, a class, or a list of classes
     teacher_connector    null, or a class
-    extra                {argument of the loss: site}
+    extra                {argument of the loss: site, or a list of sites}
     weight               a number, or a schedule: WarmUp, Decay, Between
   deliveries.NAME      what the student takes over: FunctionDelivery, MethodDelivery or ModuleDelivery
+  inherit              {path of the student's module: path of the teacher's} that the student starts with
+  variant, variants    a name, and {name: sections in place of the recipe's}: -o variant=NAME picks one
   optimizer            SGD, AdamW or another class of torch.optim
   scheduler            null, or a class of torch.optim.lr_scheduler
   scheduler_interval   epoch or step

@@ -22,12 +22,19 @@ def run(arguments: Namespace) -> None:
     elif arguments.markdown:
         print(methods.markdown(), end="")
     else:
-        rows = methods.rows()
+        # The kind is a heading; costs and recipes are left to the page and to the explanation of one loss. So 80
+        # columns hold it, each as narrow as its words allow, but for the paper.
+        places = [place for place, name in enumerate(methods.HEADER) if name not in ("kind", "costs", "recipes")]
+        every = methods.rows()
+        header, *rows = ([row[place] for place in places] for row in (methods.HEADER, *every))
+        kinds = [row[methods.HEADER.index("kind")] for row in every]
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-        for column in zip(methods.HEADER, *rows, strict=True):
-            # As narrow as its words allow, but for the two of sentences: then 80 columns hold it, and nothing is cut.
+        for column in zip(header, *rows, strict=True):
             word = max(len(word) for cell in column for word in cell.split())
-            table.add_column(column[0], width=None if column[0] in ("costs", "paper") else word, overflow="fold")
-        for row in rows:
+            table.add_column(column[0], width=None if column[0] == "paper" else word, overflow="fold")
+        for before, kind, row in zip([None, *kinds], kinds, rows, strict=False):
+            if kind != before:
+                table.add_row()
+                table.add_row(f"[bold]{kind}[/]")
             table.add_row(*row)
         rich.print(table)

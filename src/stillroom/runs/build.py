@@ -59,6 +59,10 @@ class Spec:
                 f"{self.class_path} refused its arguments: {_one_line(str(error))}", where=self.where
             ) from error
 
+    def maker(self) -> Callable[..., Any]:
+        """What calls the target with further arguments, each time with new objects among its own."""
+        return lambda *positional, **further: self.target(*positional, **further, **self.arguments)
+
     def plain(self) -> dict[str, Any]:
         """As it is written into a recipe."""
         parts = {"class_path": self.class_path, "init_args": self.init_args}

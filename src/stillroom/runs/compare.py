@@ -75,8 +75,7 @@ def _recipe_in(folder: Path, recipe: Recipe, seeds: int) -> Comparison:
     def job(role: StudentRole, seed: int, inside: Path) -> Job:
         seeded = recipe.with_seed(seed)
         if role == "alone":
-            weight = seeded.task_weight or 1.0
-            seeded = replace(seeded, teacher=None, terms={}, deliveries={}, task_weight=weight)
+            seeded = seeded.without_teacher()
         return replace(make_job(seeded, data, inside, role), teacher=None if role == "alone" else teacher)
 
     return compare_jobs(folder, job, teacher, range(recipe.seed, recipe.seed + seeds), config=recipe.plain())

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import nn
 
-from stillroom.algorithms import Offline, Task
+from stillroom.algorithms import Algorithm, Task
 from stillroom.data import DataModule, Loader
 from stillroom.export import model_facts, write_plain
 from stillroom.models import load_weights
@@ -25,12 +25,12 @@ from stillroom.runs.run import Run
 LATENCY_BATCH = 64
 
 
-def conclude(job: Job, algorithm: Offline, trainer: Trainer, history: History, checkpoints: Checkpoints) -> Run:
+def conclude(job: Job, algorithm: Algorithm, trainer: Trainer, history: History, checkpoints: Checkpoints) -> Run:
     """Evaluate the student at its last and its best epoch and write what the run leaves behind.
 
     In a training on several devices the first process does this while the others wait.
     """
-    student = algorithm.distiller.student.eval()
+    student = algorithm.student.eval()
     job.data.trainer = None  # with it, the loaders would give each process its share alone
     if trainer.is_global_zero:
         results = _results(job, algorithm, trainer, history, checkpoints)
@@ -67,9 +67,11 @@ def measured(model: nn.Module, data: DataModule, *, class_path: str | None) -> M
     return ModelFacts(**asdict(facts), class_path=class_path)
 
 
-def _results(job: Job, algorithm: Offline, trainer: Trainer, history: History, checkpoints: Checkpoints) -> RunResults:
+def _results(
+    job: Job, algorithm: Algorithm, trainer: Trainer, history: History, checkpoints: Checkpoints
+) -> RunResults:
     task, device = algorithm.task, trainer.strategy.root_device
-    student = algorithm.distiller.student.to(device)
+    student = algorithm.student.to(device)
     best = _best(student, checkpoints)
     epochs = trainer.current_epoch, (checkpoints.best_epoch or 0) + 1
     models = (student, epochs[0]), (student if best is None else best, epochs[0] if best is None else epochs[1])

@@ -38,6 +38,7 @@ def distill(
     test: Source | None = None,
     terms: Mapping[str, Term] | None = None,
     deliveries: Mapping[str, Delivery] | None = None,
+    inherit: Mapping[str, str] | None = None,
     task: str | nn.Module = "cross_entropy",
     task_weight: float = 1.0,
     epochs: int,
@@ -59,6 +60,7 @@ def distill(
         terms: terms by name; None for plain knowledge distillation, ``KLDivergence(tau=4)``, or for none at all where
             there are deliveries.
         deliveries: by name, what the student takes over from the teacher's forward pass.
+        inherit: the parts of the teacher that the student starts with: see :func:`stillroom.inherit`.
         task: ``"cross_entropy"``, or a module called as ``task(logits, labels)``.
         task_weight: of the task loss; 0 leaves it out, and labels are optional then.
         epochs: to train.
@@ -79,7 +81,7 @@ def distill(
     """
     folder = _folder(out, resume=resume)
     data = Sets(train, val, test, batch_size=batch_size)
-    options = _Options(terms, deliveries, task, task_weight, optimizer, _settings(epochs, trainer), data)
+    options = _Options(terms, deliveries, inherit, task, task_weight, optimizer, _settings(epochs, trainer), data)
     trained = assessed(teacher, data, task=task)
     job = options.job("distilled", student, seed, folder, trained)
     return fit(job, checkpoint=last_checkpoint(folder) if resume else None)
@@ -95,6 +97,8 @@ def compare(
     test: Source | None = None,
     terms: Mapping[str, Term] | None = None,
     deliveries: Mapping[str, Delivery] | None = None,
+    inherit: Mapping[str, str] | None = None,
+    make_alone: Callable[[], nn.Module] | None = None,
     task: str | nn.Module = "cross_entropy",
     task_weight: float = 1.0,
     epochs: int,
@@ -110,8 +114,10 @@ def compare(
     Args:
         make_student: makes a fresh student; called under the seed of each run.
         seeds: how many runs of each kind, from ``seed`` upwards.
-        teacher, train, val, test, terms, deliveries, task, task_weight, epochs, batch_size, optimizer, seed, out,
-        trainer, resume:
+        make_alone: makes the student that is trained alone, where it is another one, such as the plain network of a
+            :class:`~stillroom.models.SimKDStudent`.
+        teacher, train, val, test, terms, deliveries, inherit, task, task_weight, epochs, batch_size, optimizer, seed,
+        out, trainer, resume:
             as of :func:`distill`.
 
     Returns:
@@ -127,12 +133,13 @@ def compare(
             "make_student returned the same object twice", where="make_student", fix="Build a new one in each call."
         )
     data = Sets(train, val, test, batch_size=batch_size)
-    options = _Options(terms, deliveries, task, task_weight, optimizer, _settings(epochs, trainer), data)
+    options = _Options(terms, deliveries, inherit, task, task_weight, optimizer, _settings(epochs, trainer), data)
     trained = assessed(teacher, data, task=task)
 
     def job(role: StudentRole, run_seed: int, inside: Path) -> Job:
         torch.manual_seed(run_seed)
-        made = options.job(role, make_student(), run_seed, inside, trained if role == "distilled" else None)
+        make = make_alone if role == "alone" and make_alone is not None else make_student
+        made = options.job(role, make(), run_seed, inside, trained if role == "distilled" else None)
         # What connectors and losses learn in one run must not reach the next.
         return replace(made, terms=copy.deepcopy(made.terms), task=copy.deepcopy(made.task))
 
@@ -146,6 +153,7 @@ class _Options:
         self,
         terms: Mapping[str, Term] | None,
         deliveries: Mapping[str, Delivery] | None,
+        inherit: Mapping[str, str] | None,
         task: str | nn.Module,
         task_weight: float,
         optimizer: OptimizerMaker | None,
@@ -153,7 +161,7 @@ class _Options:
         data: Sets,
     ) -> None:
         self.terms = default_terms(delivers=bool(deliveries)) if terms is None else dict(terms)
-        self.deliveries = dict(deliveries or {})
+        self.deliveries, self.inherit = dict(deliveries or {}), dict(inherit or {})
         self.task, self.task_weight, self.settings, self.data = task, task_weight, settings, data
         self.optimizer = optimizer or (lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=5e-4))
 
@@ -170,6 +178,7 @@ class _Options:
             teacher=teacher,
             terms=self.terms if role == "distilled" else {},
             deliveries=self.deliveries if role == "distilled" else {},
+            inherit=self.inherit if role == "distilled" else {},
             task=self.task,
             task_weight=self.task_weight if role == "distilled" else self.task_weight or 1.0,
             seed=seed,
@@ -184,6 +193,7 @@ class _Options:
             "task_weight": self.task_weight,
             "terms": {name: repr(term.loss) for name, term in self.terms.items()},
             "deliveries": {name: repr(delivery) for name, delivery in self.deliveries.items()},
+            "inherit": self.inherit,
             "trainer": asdict(self.settings),
         }
 

@@ -17,8 +17,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from torch import nn
 
-from stillroom.algorithms import Offline, as_task
-from stillroom.distillers import Distiller
+from stillroom.algorithms import Algorithm, as_task
+from stillroom.distillers import Distiller, inherit
 from stillroom.errors import StillroomError
 from stillroom.runs.check import check, dry_batch
 from stillroom.runs.checkpoints import Checkpoints, read_checkpoint
@@ -70,7 +70,7 @@ def fit(job: Job, *, checkpoint: Path | None = None) -> Run:
     )
     interruption = _Interruption()
     try:
-        algorithm = Offline(
+        algorithm = job.algorithm(
             distiller,
             optimizer=job.optimizer,
             scheduler=job.scheduler,
@@ -107,6 +107,8 @@ def prepared(job: Job, teacher: nn.Module | None = None) -> Distiller:
     torch.manual_seed(job.seed)  # inferred connectors draw their weights
     if teacher is None and job.teacher is not None:
         teacher = job.teacher.network
+    if teacher is not None:
+        inherit(job.student, teacher, job.inherit)
     distiller = Distiller(job.student, teacher, terms=dict(job.terms), deliveries=dict(job.deliveries))
     inputs, context = dry_batch(job)
     try:
@@ -127,7 +129,7 @@ def inferred(distiller: Distiller) -> list[str]:
 
 
 def _train(
-    trainer: Trainer, algorithm: Offline, job: Job, checkpoint: Path | None, interruption: _Interruption
+    trainer: Trainer, algorithm: Algorithm, job: Job, checkpoint: Path | None, interruption: _Interruption
 ) -> None:
     try:
         trainer.fit(algorithm, datamodule=job.data, ckpt_path=checkpoint, weights_only=True)
@@ -166,7 +168,7 @@ def _trainer(job: Job, distiller: Distiller, callbacks: list[Callback]) -> Train
     several = settings["devices"] not in (1, "1", [0]) or settings["num_nodes"] > 1
     # A term that stops leaves its connector without a gradient, and terms on features the student's head, which plain
     # DDP refuses.
-    idle = job.task_weight == 0 or distiller.connectors or any(distiller.losses.parameters())
+    idle = job.task_weight == 0 or [*distiller.connectors.parameters(), *distiller.losses.parameters()]
     if several and settings["strategy"] == "auto" and idle:
         settings["strategy"] = "ddp_find_unused_parameters_true"
     try:

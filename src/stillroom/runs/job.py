@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
 
-from stillroom.algorithms import OptimizerMaker, SchedulerMaker
+from stillroom.algorithms import Algorithm, Offline, OptimizerMaker, SchedulerMaker
 from stillroom.data import DataModule
 from stillroom.deliveries import Delivery
 from stillroom.distillers import Term
@@ -54,6 +54,8 @@ class Job:
         teacher: the trained teacher, or None.
         terms: what the teacher teaches.
         deliveries: what the student takes over from it.
+        algorithm: makes what trains, of the prepared distiller and what all algorithms take.
+        inherit: what the student starts with: paths of its modules to those of the teacher's.
         task: by name, a loss, or a whole task.
         task_weight: its weight; 0: none.
         scheduler: makes the learning-rate scheduler, or None.
@@ -76,6 +78,8 @@ class Job:
     teacher: Trained | None = None
     terms: Mapping[str, Term] = field(default_factory=dict[str, Term])
     deliveries: Mapping[str, Delivery] = field(default_factory=dict[str, Delivery])
+    algorithm: Callable[..., Algorithm] = Offline
+    inherit: Mapping[str, str] = field(default_factory=dict[str, str])
     task: str | nn.Module = "cross_entropy"
     task_weight: float = 1.0
     scheduler: SchedulerMaker | None = None

@@ -12,7 +12,9 @@ from stillroom.runs.build import PARTS, accepts, qualified
 
 HOMES: Mapping[str, str] = {
     "student": "stillroom.models",
+    "alone": "stillroom.models",
     "model": "stillroom.models",
+    "algorithm": "stillroom.algorithms",
     "data": "stillroom.data",
     "task": "torch.nn",
     "optimizer": "torch.optim",

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 import yaml
 from torch import nn
 
-from stillroom.algorithms import task_loss
+from stillroom.algorithms import Algorithm, task_loss
 from stillroom.deliveries import Delivery
 from stillroom.distillers import Term
 from stillroom.errors import StillroomError
@@ -22,10 +22,12 @@ from stillroom.runs.build import Spec, expect_known, mapping, number, spec
 from stillroom.runs.overrides import DELIVERIES, HOMES, overridden
 from stillroom.runs.settings import TrainerSettings
 from stillroom.runs.terms import TermSpec, term_specs
+from stillroom.runs.variants import chosen
 
 SHARED = ("data", "task", "optimizer", "scheduler", "scheduler_interval", "trainer", "seed")
-KEYS = ("name", "student", "teacher", *SHARED, "task_weight", "terms", "deliveries")
+KEYS = ("name", "student", "alone", "teacher", *SHARED, "task_weight", "terms", "deliveries", "inherit", "algorithm")
 TEACHER_KEYS = ("model", "weights", "check", *SHARED)
+SHARED_BY_ALGORITHMS = ("distiller", "optimizer", "scheduler", "scheduler_interval", "task", "task_weight")
 PLACE_KEYS = ("root", "num_workers")
 """Arguments of a data module that say where the data lies and how it is read, not what it is."""
 
@@ -37,12 +39,15 @@ class Recipe:
     Attributes:
         name: of the recipe.
         student: the model to train.
+        alone: the student that a comparison trains alone, where it is another one; or None.
         teacher: a mapping of a teacher's keys, a recipe, run folder, checkpoint or weights file by name, or None.
         data: the data module.
         task: ``"cross_entropy"``, or a loss module.
         task_weight: of the task loss.
         terms: by name.
         deliveries: by name.
+        algorithm: who trains whom; None: trained teachers teach the student.
+        inherit: which parts of the trained teacher the student starts with: its module's path to the teacher's.
         optimizer: made with the parameters.
         scheduler: made with the optimizer, or None.
         scheduler_interval: whether it steps by epoch or by optimizer step.
@@ -52,12 +57,15 @@ class Recipe:
 
     name: str
     student: Spec
+    alone: Spec | None
     teacher: Mapping[str, Any] | str | None
     data: Spec
     task: Spec | str
     task_weight: float
     terms: Mapping[str, TermSpec]
     deliveries: Mapping[str, Spec]
+    inherit: Mapping[str, str]
+    algorithm: Spec | None
     optimizer: Spec
     scheduler: Spec | None
     scheduler_interval: Literal["epoch", "step"]
@@ -78,7 +86,7 @@ class Recipe:
     @property
     def distils(self) -> bool:
         """Whether anything comes from a teacher, or from terms on the student alone."""
-        return bool(self.terms or self.deliveries)
+        return bool(self.terms or self.deliveries or self.algorithm)
 
     def make_task(self) -> str | nn.Module:
         return self.task if isinstance(self.task, str) else cast("nn.Module", self.task.make())
@@ -88,12 +96,15 @@ class Recipe:
         return {
             "name": self.name,
             "student": self.student.plain(),
+            "alone": None if self.alone is None else self.alone.plain(),
             "teacher": self.teacher,
             "data": self.data.plain(),
             "task": self.task if isinstance(self.task, str) else self.task.plain(),
             "task_weight": self.task_weight,
             "terms": {name: term.plain() for name, term in self.terms.items()},
             "deliveries": {name: delivery.plain() for name, delivery in self.deliveries.items()},
+            "inherit": dict(self.inherit),
+            "algorithm": None if self.algorithm is None else self.algorithm.plain(),
             "optimizer": self.optimizer.plain(),
             "scheduler": None if self.scheduler is None else self.scheduler.plain(),
             "scheduler_interval": self.scheduler_interval,
@@ -111,6 +122,12 @@ class Recipe:
     def with_seed(self, seed: int) -> Recipe:
         return replace(self, seed=seed)
 
+    def without_teacher(self) -> Recipe:
+        """The same training of the student alone, on the task."""
+        weight, student = self.task_weight or 1.0, self.alone or self.student
+        bare = replace(self, teacher=None, terms={}, deliveries={}, inherit={}, algorithm=None)
+        return replace(bare, student=student, alone=None, task_weight=weight)
+
     def teacher_recipe(self) -> Recipe:
         """The recipe by which the teacher is trained: its own keys, and of this recipe the place of the data."""
         recipe = _teacher_recipe(cast("Mapping[str, Any]", self.teacher), self.name)
@@ -125,7 +142,8 @@ def read_recipe(name: str | Path, overrides: Iterable[str] = (), *, teacher: str
     """A recipe from its file, with overrides applied, checked.
 
     What the teacher's section does not say it takes from the file as written: an override without ``teacher.`` in front
-    never changes the teacher, only the place of the data (``data.root``) goes for both.
+    never changes the teacher, only the place of the data (``data.root``) goes for both. ``variant=NAME`` picks one of
+    the recipe's variants before anything else is changed.
 
     Args:
         name: a recipe's name, or the path of a YAML file.
@@ -148,6 +166,7 @@ def read_recipe(name: str | Path, overrides: Iterable[str] = (), *, teacher: str
     if isinstance(section, dict):
         inherited = {key: recipe[key] for key in SHARED if key in recipe}
         recipe["teacher"] = inherited | cast("dict[str, Any]", section)
+    recipe, words = chosen(recipe, words, name=path.stem)
     recipe = overridden(recipe, words)
     if teacher is not None:
         recipe["teacher"] = _replaced(recipe.get("teacher"), teacher)
@@ -168,7 +187,7 @@ def checked(plain: Mapping[str, Any], *, name: str) -> Recipe:
         if plain.get(key) is None:
             raise StillroomError("this key is missing", where=key)
     name = _name(str(plain.get("name") or name))
-    scheduler, interval = plain.get("scheduler"), plain.get("scheduler_interval", "epoch")
+    alone, scheduler, interval = plain.get("alone"), plain.get("scheduler"), plain.get("scheduler_interval", "epoch")
     if interval not in ("epoch", "step"):
         raise StillroomError(
             "unknown interval", where="scheduler_interval", expected="epoch or step", got=repr(interval)
@@ -176,12 +195,15 @@ def checked(plain: Mapping[str, Any], *, name: str) -> Recipe:
     recipe = Recipe(
         name=name,
         student=spec("student", plain["student"], home=HOMES["student"]),
+        alone=None if alone is None else spec("alone", alone, home=HOMES["alone"]),
         teacher=_teacher(plain.get("teacher"), name),
         data=spec("data", plain["data"], home=HOMES["data"]),
         task=_task(plain.get("task", "cross_entropy")),
         task_weight=number("task_weight", plain.get("task_weight", 1.0)),
         terms=term_specs(plain.get("terms")),
         deliveries=_deliveries(plain.get("deliveries")),
+        inherit=_inherit(plain.get("inherit"), plain.get("teacher")),
+        algorithm=_algorithm(plain.get("algorithm")),
         optimizer=spec("optimizer", plain["optimizer"], home=HOMES["optimizer"], skip=("params",)),
         scheduler=None
         if scheduler is None
@@ -190,7 +212,7 @@ def checked(plain: Mapping[str, Any], *, name: str) -> Recipe:
         trainer=_settings(plain["trainer"]),
         seed=_seed(plain.get("seed", 0)),
     )
-    if not recipe.terms and recipe.task_weight == 0:
+    if not recipe.terms and not recipe.algorithm and recipe.task_weight == 0:
         raise StillroomError("there is nothing to learn from: no terms, and no task loss", where="task_weight", got=0)
     return recipe
 
@@ -202,6 +224,26 @@ def _deliveries(given: object) -> dict[str, Spec]:
         if not isinstance(delivery.make(), Delivery):
             raise StillroomError("this is no delivery", where=f"deliveries.{name}", got=delivery.class_path)
     return found
+
+
+def _algorithm(given: object) -> Spec | None:
+    if given is None:
+        return None
+    found = spec("algorithm", given, home=HOMES["algorithm"], skip=SHARED_BY_ALGORITHMS)
+    if not (isinstance(found.target, type) and issubclass(found.target, Algorithm)):
+        raise StillroomError("this is no algorithm", where="algorithm", got=found.class_path)
+    return found
+
+
+def _inherit(given: object, teacher: object) -> dict[str, str]:
+    parts = mapping("inherit", given)
+    for path, origin in parts.items():
+        if not isinstance(origin, str):
+            expected = "the path of a module of the teacher"
+            raise StillroomError("this is no module", where=f"inherit.{path}", expected=expected, got=repr(origin))
+    if parts and teacher is None:
+        raise StillroomError("there is no teacher to inherit from", where="inherit", got=parts)
+    return parts
 
 
 def _replaced(section: object, teacher: str) -> Mapping[str, Any] | str:

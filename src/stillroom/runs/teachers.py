@@ -128,8 +128,9 @@ def _of(error: StillroomError, key: str) -> StillroomError:
 
 
 def _kept(recipe: Recipe, train: Callable[[Recipe, Path], object]) -> tuple[nn.Module, Path]:
-    """Trained once under ``runs/teachers/<recipe>-<hash>`` and found again there."""
-    folder = RUNS / "teachers" / f"{recipe.name}-{recipe.fingerprint()}"
+    """Trained once under ``runs/teachers/<recipe>-<hash>`` and found again there, by any recipe that would train it."""
+    home, fingerprint = RUNS / "teachers", recipe.fingerprint()
+    folder = next(iter(sorted(home.glob(f"*-{fingerprint}"))), home / f"{recipe.name}-{fingerprint}")
     if not is_finished(folder):
         train(recipe, folder)
     return load(folder), folder

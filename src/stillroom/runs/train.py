@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from stillroom.algorithms import Offline
 from stillroom.data import DataModule
 from stillroom.errors import StillroomError
 from stillroom.runs.check import check
@@ -135,6 +136,8 @@ def make_job(recipe: Recipe, data: DataModule, folder: Path, role: Role) -> Job:
         optimizer=recipe.optimizer.make,
         terms=recipe.make_terms(),
         deliveries=recipe.make_deliveries(),
+        algorithm=Offline if recipe.algorithm is None else recipe.algorithm.maker(),
+        inherit=recipe.inherit,
         task=recipe.make_task(),
         task_weight=recipe.task_weight,
         scheduler=None if recipe.scheduler is None else recipe.scheduler.make,

@@ -15,7 +15,7 @@ from stillroom.algorithms import Detection, Task, as_task, logits_of
 from stillroom.data import DataModule
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.export import write_exported_program, write_onnx, write_safetensors
-from stillroom.models import timm
+from stillroom.models import SimKDStudent, timm
 from stillroom.recipes import shipped
 from stillroom.recorders import FunctionInfo, ParameterInfo, SiteInfo, list_functions, list_parameters, list_sites
 from stillroom.runs.build import spec
@@ -139,6 +139,19 @@ def export_source(
     example = data_of(origin, overrides).example(EXPORT_SAMPLES)
     model, folder = load(source), Path(out)
     return {(path := folder / f"model{ENDINGS[name]}"): WRITERS[name](model, path, example=example) for name in formats}
+
+
+def what_it_ships(source: str | Path) -> str:
+    """Of a model that is more than the student: what else it holds; nothing of any other.
+
+    Raises:
+        StillroomError: there is no such model.
+    """
+    model = load(source)
+    if not isinstance(model, SimKDStudent):
+        return ""
+    parts = " and ".join(f"{count:,} of {name}" for name, count in model.contents().items())
+    return f"It is more than the student, and has these parameters: {parts}."
 
 
 def inspect_model(
