@@ -114,6 +114,7 @@ PAIRS: Mapping[str, Pair] = {
     "SoftLabel": beside(losses.SoftLabel, logits.soft_label, works.CIFAR),
     "SphericalKD": beside(losses.SphericalKD, logits.spherical_kd, works.CIFAR),
     "SRD": beside(losses.SRD, features.srd, works.POOLED),
+    "SRRL": Pair(ours=lambda _: losses.SRRL(), plain=features.srrl, works=(works.LAST,), context=classifier),
     "StandardizedKL": beside(losses.StandardizedKL, logits.standardized_kl, works.CIFAR),
     "VID": Pair(ours=lambda shape: losses.VID(shape[1], shape[1]), plain=features.vid, works=(works.STAGES,)),
     "VirtualTeacher": beside(losses.VirtualTeacher, logits.virtual_teacher, works.CIFAR),

@@ -166,6 +166,7 @@ CASES: dict[str, Case] = {
     "RKDAngle": Case(samplers=SAMPLES),
     "RKDDistance": Case(samplers=SAMPLES),
     "SRD": Case(variants=({}, {"exponent": 2}, {"exponent": 1.5}), samplers=(vectors,)),
+    "SRRL": Case(variants=({}, {"weight": 0.25}), samplers=(classified(vectors), classified(maps))),
     "SimKD": Case(samplers=(maps, unlike((3, 4, 6), (3, 2, 6)), unlike((3, 4, 2), (3, 2, 4)))),
     "SimilarityPreserving": Case(samplers=SAMPLES),
     "SoftLabel": Case(

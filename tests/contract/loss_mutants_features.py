@@ -61,6 +61,14 @@ WRONG_VALUES: dict[str, tuple[Subject, Callable[..., Tensor]]] = {
         original("SimKD"),
         lambda s, t: F.mse_loss(F.interpolate(s, t.shape[2:], mode="bilinear"), t),
     ),
+    "SRRL of the logits alone": (
+        original("SRRL"),
+        lambda s, t, classifier: F.linear((s - t).mean((2, 3)), classifier).square().mean(),
+    ),
+    "SRRL with another classifier": (
+        original("SRRL"),
+        lambda s, t, classifier: losses.srrl(s, t, classifier=classifier.flip(0).abs()),
+    ),
     "FBKD without its channel mask": (original("FBKD"), without_channel_mask),
     "PKD with the biased deviation": (original("PKD"), correlation_with_biased_deviation),
 }

@@ -158,6 +158,21 @@ def simkd(student: Array, teacher: Array) -> float:
     return sum(errors) / len(errors)
 
 
+def srrl(student: Array, teacher: Array, *, classifier: Array, weight: float = 1.0) -> float:
+    """With a bias, as the teacher's classifier has one."""
+    bias = np.arange(len(classifier)) - 2.5
+    features, logits = 0.0, 0.0
+    for s, t in zip(student, teacher, strict=True):
+        c, f = ([float(np.mean(channel)) for channel in side] for side in (s, t))
+        features += sum((a - b) ** 2 for a, b in zip(c, f, strict=True)) / len(c)
+        h, z = (
+            [sum(w * v for w, v in zip(row, x, strict=True)) + b for row, b in zip(classifier, bias, strict=True)]
+            for x in (c, f)
+        )
+        logits += sum((a - b) ** 2 for a, b in zip(h, z, strict=True)) / len(h)
+    return (features + weight * logits) / len(student)
+
+
 def fbkd(
     student: tuple[Array, ...],
     teacher: tuple[Array, ...],

@@ -42,6 +42,7 @@ from stillroom.losses.simkd import SimKD, simkd
 from stillroom.losses.soft_label import SoftLabel, soft_label
 from stillroom.losses.spherical_kd import SphericalKD, spherical_kd
 from stillroom.losses.srd import SRD, srd
+from stillroom.losses.srrl import SRRL, srrl
 from stillroom.losses.standardized_kl import StandardizedKL, standardized_kl
 from stillroom.losses.vid import VID
 from stillroom.losses.virtual_teacher import VirtualTeacher, virtual_teacher
@@ -68,6 +69,7 @@ __all__ = [
     "PKD",
     "PKT",
     "SRD",
+    "SRRL",
     "VID",
     "WSLD",
     "ActivationBoundary",
@@ -131,6 +133,7 @@ __all__ = [
     "soft_label",
     "spherical_kd",
     "srd",
+    "srrl",
     "standardized_kl",
     "valuable_region",
     "virtual_teacher",
