@@ -16,7 +16,7 @@ from stillroom.distillers.scope import untouched
 from stillroom.distillers.teacher import Teacher, call
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.patching import Patches, torch_calls
-from stillroom.recorders import NeverCalledError, Site, Tap, pick, unwrap
+from stillroom.recorders import HookTap, NeverCalledError, Site, Tap, pick, unwrap
 
 
 class _UnreadError(Exception):
@@ -32,8 +32,14 @@ class _UnreadError(Exception):
         self.error, self.key = error, key
 
 
+class _EnoughError(BaseException):
+    """Nothing more is wanted of this pass; no code of a model may take it for a failure of its own."""
+
+
 class Reading:
     """The sites of some terms in one model, and what is delivered from it.
+
+    A teacher of which nothing but inner sites is wanted runs as a whole once, and from then on to the deepest of them.
 
     Args:
         name: the model's name in site strings.
@@ -63,6 +69,11 @@ class Reading:
         self._outputs = [(key, site.recorder.items) for key, (_, site) in self._where.items() if key not in taps]
         self._couriers = [courier for courier in couriers if courier.teacher == name]
         self._open = [*(courier.tap for courier in self._couriers), *(tap for _, _, tap in self._taps)]
+        self._hooks = [(tap, recorder.call or 0) for _, recorder, tap in self._taps if isinstance(tap, HookTap)]
+        # A last call (-1) is known to be the last when the model has ended.
+        known = self._hooks and all(call >= 0 for _, call in self._hooks)
+        self._stops = isinstance(model, Teacher) and known and not self._outputs and not self._couriers
+        self._seen, self._missing = False, 0
 
     def __bool__(self) -> bool:
         return bool(self._where or self._couriers)
@@ -96,7 +107,7 @@ class Reading:
             for tap in self._open:
                 tap.open()
             before = _versions(inputs)
-            output = call(self._model, inputs)
+            output = self._called(inputs)
             for tap in reversed(self._open):
                 tap.stop()
             _unspoilt(values, before)
@@ -108,6 +119,8 @@ class Reading:
             key = None
             for courier in self._couriers:
                 values[courier.key] = courier.collected()
+            if not torch.compiler.is_compiling():
+                self._seen = True
         except BaseException as error:
             for tap in reversed(self._open):
                 tap.forget()
@@ -115,6 +128,24 @@ class Reading:
                 raise
             raise _UnreadError(error, key) from None
         return output
+
+    def _called(self, inputs: tuple[Any, ...]) -> Any:
+        """The model's output; None where the model was stopped when everything had been seen."""
+        if torch.compiler.is_compiling():
+            return call(self._model, inputs)
+        stops = self._stops and self._seen
+        self._missing = len(self._hooks)
+        for tap, which in self._hooks:
+            tap.told = (which, self._one_less) if stops else None
+        try:
+            return call(self._model, inputs)
+        except _EnoughError:
+            return None
+
+    def _one_less(self) -> None:
+        self._missing -= 1
+        if not self._missing:
+            raise _EnoughError
 
     def _explained(
         self,

@@ -17,13 +17,14 @@ from stillroom.recorders.record import Recorded, record
 from stillroom.recorders.recorder import NeverCalledError, Recorder
 from stillroom.recorders.site import Site, parse_site
 from stillroom.recorders.submodule import Submodule
-from stillroom.recorders.tap import Tap
+from stillroom.recorders.tap import HookTap, Tap
 
 __all__ = [
     "FunctionInfo",
     "FunctionInputs",
     "FunctionOutputs",
     "Gradients",
+    "HookTap",
     "Item",
     "MethodInputs",
     "MethodOutputs",

@@ -88,6 +88,9 @@ class Tap:
 class HookTap(Tap):
     """The hook of a module.
 
+    Attributes:
+        told: after which of the calls somebody wants to be told, and who; None where nobody does.
+
     Args:
         inputs: record the module's arguments instead of its output.
         read: what to record of the output in place of the output itself.
@@ -100,6 +103,7 @@ class HookTap(Tap):
         super().__init__(copy=copy)
         self._inputs, self._read = inputs, read
         self._thread: int | None = None
+        self.told: tuple[int, Callable[[], None]] | None = None
 
     def open(self) -> None:
         # torch.compile traces one thread, and does not know how to ask which.
@@ -118,6 +122,8 @@ class HookTap(Tap):
             self.calls.append(self._read(given))
         else:
             self.record(arguments(args, given) if self._inputs else given)
+        if not torch.compiler.is_compiling() and self.told is not None and len(self.calls) == self.told[0] + 1:
+            self.told[1]()
 
 
 class CallTap(Tap):
