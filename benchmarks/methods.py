@@ -47,7 +47,7 @@ def best(runs: Sequence[RunResults]) -> list[float]:
 
 def points(values: Sequence[float], *, signed: bool = False) -> str:
     """Mean and sample deviation of shares, in points."""
-    mean, form = 100 * statistics.fmean(values), "+.2f" if signed else ".2f"
+    mean, form = round(100 * statistics.fmean(values), 2) + 0.0, "+.2f" if signed else ".2f"  # no -0.00
     return f"{mean:{form}} ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else f"{mean:{form}}"
 
 
