@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
 import pytest
+import torch
 
 SIZE = (48, 32)
 COUNTS = {"train": 6, "val": 4, "test": 3}
@@ -14,6 +16,14 @@ OBJECT = (
     "<object><name>{}</name><difficult>{}</difficult><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax>"
     "<ymax>{}</ymax></bndbox></object>"
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads_of_a_worker() -> None:
+    """The tests share the cores: threads of two workers would only wait for each other."""
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        torch.set_num_threads(1)
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 
 
 @pytest.fixture(scope="session")
