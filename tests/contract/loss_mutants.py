@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import loss_checks
+import loss_refusals
 import torch
-from loss_cases import Subject, subjects
 from loss_samples import mapped
+from loss_subjects import Subject, subjects
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -203,8 +204,8 @@ WRONG_MANNERS: dict[str, tuple[Subject, Callable[..., Tensor], Check]] = {
         loss_checks.check_mixed_precision,
     ),
     "float64 that is lost": (original("L2"), in_rounded_precision, loss_checks.check_float64),
-    "a broadcast": (original("L2"), of_own_shapes, loss_checks.check_shapes),
-    "any rank": (original("L2"), of_own_shapes, loss_checks.check_ranks),
+    "a broadcast": (original("L2"), of_own_shapes, loss_refusals.check_shapes),
+    "any rank": (original("L2"), of_own_shapes, loss_refusals.check_ranks),
     "a value that Python looks at": (original("L2"), looked_at, loss_checks.check_compiled),
     "one memory layout": (original("L2"), viewed, loss_checks.check_layouts),
     "an input changed in place": (original("L2"), changed_in_place, loss_checks.check_inputs_are_left_alone),

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 import torch
-from loss_cases import Subject
 from loss_mutants import original
+from loss_subjects import Subject
 from torch import Tensor, nn
 
 from stillroom import losses

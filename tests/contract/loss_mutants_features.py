@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import loss_checks
+import loss_refusals
 import torch
-from loss_cases import Subject
 from loss_mutants import Check, kl, original
+from loss_subjects import Subject
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -97,7 +98,7 @@ WRONG_MANNERS: dict[str, tuple[Subject, Callable[..., Tensor], Check]] = {
         losses.fbkd,
         loss_checks.check_teacher_gets_no_gradient,
     ),
-    "a batch that is too small": (original("SRD"), of_any_batch, loss_checks.check_ranks),
+    "a batch that is too small": (original("SRD"), of_any_batch, loss_refusals.check_ranks),
 }
 
 

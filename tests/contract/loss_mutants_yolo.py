@@ -7,8 +7,8 @@ from typing import Any
 
 import loss_checks
 import torch
-from loss_cases import Subject
 from loss_mutants import Check, original
+from loss_subjects import Subject
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from loss_cases import Subject
 from loss_runs import alone
 from loss_samples import Sample
+from loss_subjects import Subject
 from numpy.typing import NDArray
 from torch import Tensor, nn
 

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 import torch
-from loss_cases import Subject, subjects
 from loss_runs import run
 from loss_samples import Sample, Tree, leaves
+from loss_subjects import Subject, subjects
 from torch import Tensor, distributed, multiprocessing, nn
 
 PROCESSES = 2

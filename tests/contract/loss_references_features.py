@@ -52,7 +52,9 @@ def _batch_normed(column: Array) -> list[float]:
     return [(v - mean) / math.sqrt(variance + 1e-4) for v in column]
 
 
-def hierarchical_context(student: Array, teacher: Array) -> float:
+def hierarchical_context(student: Array | tuple[Array, ...], teacher: Array | tuple[Array, ...]) -> float:
+    if isinstance(student, tuple):
+        return sum(hierarchical_context(s, t) for s, t in zip(student, teacher, strict=True))
     value, weight, weights = _mean_square(student, teacher), 1.0, 1.0
     for size in (4, 2, 1):
         if size < student.shape[2]:

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 import loss_checks
 import loss_processes
+import loss_refusals
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loss_cases import Subject, arguments_of, case_of, loss_classes, missing, subjects
 from loss_properties import PROPERTIES, REFUTABLE
+from loss_subjects import Subject, arguments_of, case_of, loss_classes, missing, subjects
 from torch import nn
 
 from stillroom.losses import Facts
@@ -29,10 +30,10 @@ each_first = pytest.mark.parametrize("subject", FIRST, ids=str)
 each_with_function = pytest.mark.parametrize("subject", WITH_FUNCTION, ids=str)
 each_derived = pytest.mark.parametrize("subject", [subject for subject in ALL if not subject.holds], ids=str)
 each_reduced = pytest.mark.parametrize(
-    "subject", [subject for subject in FIRST if loss_checks.reductions_of(subject.kind)], ids=str
+    "subject", [subject for subject in FIRST if loss_refusals.reductions_of(subject.kind)], ids=str
 )
 each_tempered = pytest.mark.parametrize(
-    "subject", [subject for subject in FIRST if loss_checks.temperatures_of(subject.kind)], ids=str
+    "subject", [subject for subject in FIRST if loss_refusals.temperatures_of(subject.kind)], ids=str
 )
 
 
@@ -178,12 +179,12 @@ def test_value_is_a_scalar(subject: Subject) -> None:
 
 @each_first
 def test_shapes_that_differ_are_refused(subject: Subject) -> None:
-    loss_checks.check_shapes(subject)
+    loss_refusals.check_shapes(subject)
 
 
 @each_first
 def test_ranks_and_empty_batches_are_refused(subject: Subject) -> None:
-    loss_checks.check_ranks(subject)
+    loss_refusals.check_ranks(subject)
 
 
 # Any argument
@@ -191,17 +192,17 @@ def test_ranks_and_empty_batches_are_refused(subject: Subject) -> None:
 
 @each_reduced
 def test_every_reduction_gives_another_number(subject: Subject) -> None:
-    loss_checks.check_every_reduction_differs(subject)
+    loss_refusals.check_every_reduction_differs(subject)
 
 
 @each_reduced
 def test_unknown_reduction_is_named(subject: Subject) -> None:
-    loss_checks.check_unknown_reduction(subject)
+    loss_refusals.check_unknown_reduction(subject)
 
 
 @each_tempered
 def test_temperature_is_positive(subject: Subject) -> None:
-    loss_checks.check_temperature_is_positive(subject)
+    loss_refusals.check_temperature_is_positive(subject)
 
 
 # Any use

@@ -13,13 +13,14 @@ import loss_mutants_detection
 import loss_mutants_features
 import loss_mutants_logits
 import loss_mutants_yolo
+import loss_refusals
 import numpy as np
 import pytest
 import torch
-from loss_cases import Subject, missing
 from loss_mutants import WRONG_FACTS, Check, mutant_of, original
 from loss_properties import PROPERTIES
 from loss_samples import Sample, logits
+from loss_subjects import Subject, missing
 from torch import Tensor, nn
 
 from stillroom import losses
@@ -91,7 +92,7 @@ class Deaf(nn.Module):
         return losses.l2(student, teacher.detach())
 
 
-@pytest.mark.parametrize("check", [loss_checks.check_every_reduction_differs, loss_checks.check_unknown_reduction])
+@pytest.mark.parametrize("check", [loss_refusals.check_every_reduction_differs, loss_refusals.check_unknown_reduction])
 def test_reduction_without_effect_is_rejected(check: Check) -> None:
     right = original("L2")
     check(right)

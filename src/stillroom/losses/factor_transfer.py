@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, final
 
+import torch
 from torch import Tensor, nn
 
 from stillroom.losses.arguments import check_at_least
@@ -16,8 +17,9 @@ def factor_transfer(student: Tensor, teacher: Tensor, *, p: float = 1) -> Tensor
     """The formula of :class:`FactorTransfer`; the teacher gets its gradient too."""
     check_shapes(student, teacher, FEATURES)
     student, teacher = common_precision(student, teacher)
-    errors = (unit_samples(student) - unit_samples(teacher)).abs()
-    return errors.pow(p).mean()
+    errors = unit_samples(student) - unit_samples(teacher)
+    # The sum of powers as that of a norm, which keeps no absolute values for the backward pass.
+    return torch.linalg.vector_norm(errors, ord=p).pow(p) / errors.numel()
 
 
 @final

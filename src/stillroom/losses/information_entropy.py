@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import ClassVar, final
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stillroom.losses.facts import Facts
 from stillroom.losses.shapes import LOGITS, check_shape
@@ -16,9 +16,9 @@ from stillroom.losses.tensors import at_least_float32
 def information_entropy(logits: Tensor) -> Tensor:
     """The formula of :class:`InformationEntropy`."""
     check_shape(logits, LOGITS)
-    log_p = F.log_softmax(at_least_float32(logits), dim=1)
-    log_mean = log_p.logsumexp(dim=0) - math.log(logits.shape[0])  # stays finite where the mean becomes 0
-    return (log_mean.exp() * log_mean).sum() / math.log(10)
+    p = torch.softmax(at_least_float32(logits), dim=1).mean(dim=0)
+    log_p = p.clamp_min(torch.finfo(p.dtype).tiny).log()  # finite where a class has become 0
+    return (p * log_p).sum() / math.log(10)
 
 
 @final

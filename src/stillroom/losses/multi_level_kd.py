@@ -7,14 +7,14 @@ from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stillroom.errors import StillroomError
 from stillroom.losses.facts import Facts
 from stillroom.losses.kl_divergence import kl_divergence
+from stillroom.losses.relations import gram
 from stillroom.losses.shapes import LOGITS, check_shapes
 from stillroom.losses.temperature import check_tau, softmax
-from stillroom.losses.tensors import bmm, common_precision, detached
+from stillroom.losses.tensors import common_precision, detached
 
 TAUS = (2.0, 3.0, 4.0, 5.0, 6.0)
 
@@ -24,16 +24,14 @@ def multi_level_kd(student: Tensor, teacher: Tensor, *, taus: Sequence[float] = 
     check_shapes(student, teacher, LOGITS)
     _check_taus(taus)
     student, teacher = common_precision(student, teacher)
-    instances = torch.stack([kl_divergence(student, teacher, tau=tau) for tau in taus]).sum()
-    p_s, p_t = (torch.stack([softmax(x, tau) for tau in taus]) for x in (student, teacher))
-    batches = _squared_error_of_products(p_s, p_t) / student.shape[0]
-    classes = _squared_error_of_products(p_s.transpose(1, 2), p_t.transpose(1, 2)) / student.shape[1]
-    return instances + batches + classes
+    return torch.stack([_level(student, teacher, tau) for tau in taus]).sum()
 
 
-def _squared_error_of_products(a: Tensor, b: Tensor) -> Tensor:
-    """``Σ (A Aᵀ − B Bᵀ)²`` over a stack of matrices."""
-    return F.mse_loss(bmm(a, a.transpose(1, 2)), bmm(b, b.transpose(1, 2)), reduction="sum")
+def _level(student: Tensor, teacher: Tensor, tau: float) -> Tensor:
+    p_s, p_t = (softmax(x, tau).unsqueeze(0) for x in (student, teacher))
+    batches = (gram(p_s) - gram(p_t)).square().sum() / student.shape[0]
+    classes = (gram(p_s.transpose(1, 2)) - gram(p_t.transpose(1, 2))).square().sum() / student.shape[1]
+    return kl_divergence(student, teacher, tau=tau) + batches + classes
 
 
 def _check_taus(taus: Sequence[float]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from stillroom.losses.arguments import check_option
 
@@ -34,6 +35,11 @@ def reduced(values: Tensor, reduction: Reduction, factor: float = 1.0) -> Tensor
         factor = factor / values.numel()
     result = values if reduction == "none" else values.sum()
     return result if factor == 1 else result * factor
+
+
+def mean_squared_error(a: Tensor, b: Tensor) -> Tensor:
+    """``mean (a − b)²``; what ``F.mse_loss`` averages itself keeps the memory of all the errors as long as it lives."""
+    return reduced(F.mse_loss(a, b, reduction="none"), "mean")
 
 
 def reduced_by(function: Callable[..., Tensor], student: Tensor, teacher: Tensor, reduction: Reduction) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from stillroom.losses.shapes import FEATURES
 from stillroom.losses.tensors import bmm, unit
@@ -26,9 +26,9 @@ def similarities(rows: Tensor) -> Tensor:
 
 
 def distances(rows: Tensor) -> Tensor:
-    """The Euclidean distances of all pairs of rows. (N, D) in, (N, N) out.
+    """The Euclidean distances of all pairs of rows, each pair once. (N, D) in, (N (N − 1) / 2,) out.
 
     Taken of differences: ``‖x‖² + ‖y‖² − 2 x·y`` loses small distances between large vectors. Where two rows are equal,
     the gradient is 0.
     """
-    return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+    return F.pdist(rows)

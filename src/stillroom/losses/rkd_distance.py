@@ -17,11 +17,12 @@ def rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """The formula of :class:`RKDDistance`; the teacher gets its gradient too."""
     check_shapes(student, teacher, SAMPLES)
     student, teacher = common_precision(student, teacher)
-    return F.smooth_l1_loss(relative_distances(student), relative_distances(teacher))
+    errors = F.smooth_l1_loss(relative_distances(student), relative_distances(teacher), reduction="sum")
+    return 2 * errors / student.shape[0] ** 2
 
 
 def relative_distances(x: Tensor) -> Tensor:
-    """The distances of all pairs of samples in units of their mean. (N, ...) in, (N, N) out."""
+    """The distances of all pairs of samples, each once, in units of their mean. (N, ...) in, (N (N − 1) / 2,) out."""
     every = distances(x.flatten(1))
     return divided(every, every.sum() / (every > 0).sum().clamp_min(1))
 

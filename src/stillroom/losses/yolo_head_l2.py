@@ -7,9 +7,9 @@ from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stillroom.losses.facts import Facts
+from stillroom.losses.reduce import mean_squared_error
 from stillroom.losses.tensors import common_precision, detached
 from stillroom.losses.yolo_heads import HEADS, check_heads, check_num_classes
 
@@ -18,7 +18,7 @@ def yolo_head_l2(student: Sequence[Tensor], teacher: Sequence[Tensor], *, num_cl
     """The formula of :class:`YOLOHeadL2`; the teacher gets its gradient too."""
     check_heads(student, teacher, num_classes)
     pairs = zip(student, teacher, strict=True)
-    return torch.stack([F.mse_loss(*common_precision(s, t)) for s, t in pairs]).sum()
+    return torch.stack([mean_squared_error(*common_precision(s, t)) for s, t in pairs]).sum()
 
 
 @final
