@@ -21,7 +21,8 @@ def test_one_recipe(away):
     assert status == 0
     assert yaml.safe_load(out)["student"]["class_path"] == "SmallCNN"
     assert out == shipped()["digits"].read_text()
-    assert refused(away, "recipes", "--show", "digts") == "-c: there is no recipe 'digts'. Did you mean 'digits'?"
+    message = "-c: there is no recipe 'digts'. Did you mean 'digits'"
+    assert refused(away, "recipes", "--show", "digts").startswith(message)
 
 
 def test_report(here, tmp_path):

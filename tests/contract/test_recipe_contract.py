@@ -2,21 +2,29 @@
 
 import re
 import struct
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 import yaml
+from PIL import Image
 
 from stillroom.distillers import Distiller
 from stillroom.export import measure
 from stillroom.recipes import shipped, summary
 from stillroom.runs import read_recipe, train
 from stillroom.runs.check import check
+from stillroom.runs.fit import rehearsed
+from stillroom.runs.teachers import Training, trained_teachers
 from stillroom.runs.train import make_data, make_job
 
 RECIPES = list(shipped())
 DETECTION = [name for name in RECIPES if read_recipe(name).task == "detection"]
+ALGORITHMS = [name for name in RECIPES if read_recipe(name).algorithm is not None]
+NOISE = [name for name in RECIPES if read_recipe(name).data.class_path == "stillroom.data.Noise"]
+CIFAR = {"CIFAR10": 10, "CIFAR100": 100}
 QUICK = (
     "trainer.max_epochs=1",
     "trainer.limit_train_batches=2",
@@ -24,10 +32,28 @@ QUICK = (
     "data.batch_size=8",
 )
 QUICK_TEACHER = (*(f"teacher.{word}" for word in QUICK), "teacher.check=false")
+QUICK_SEAT = ("trainer.max_epochs=2", "trainer.progress=false")
+# The classes of a folder, and a teacher that is not downloaded.
+FOLDERS = (
+    "data.size=32",
+    "data.resize=32",
+    "data.num_workers=0",
+    "student.num_classes=2",
+    "teacher.model={class_path: torchvision.models.resnet34, init_args: {num_classes: 2}}",
+    "teacher.weights=null",
+)
+# One that another recipe trains must be better than chance.
+QUICK_CHAIN = [f"{who}trainer.{word}" for who in ("", "teacher.") for word in ("max_epochs=2", "progress=false")]
 
 
 def on(name, data):
     return read_recipe(name).data.class_path == f"stillroom.data.{data}"
+
+
+def measured_on(name):
+    """The section of the data with real images, where a student learns from noise; else of the data."""
+    section = read_recipe(name).plain()["data"]
+    return section["init_args"]["validation"] if name in NOISE else section
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +70,79 @@ def data_root(tmp_path_factory):
     return folder.parent.parent
 
 
+def cifar(classes):
+    """In the place of torchvision's class: of its training images those that are held out, and some more."""
+
+    class Fake:
+        def __init__(self, folder, *, train, download):
+            count = 5200 if train else 2 * classes
+            self.data = np.random.default_rng(int(train)).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+            self.targets = [index % classes for index in range(count)]
+            self.classes = [f"class {index}" for index in range(classes)]
+
+    return Fake
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Six images of noise in folders, of two classes."""
+    root = tmp_path_factory.mktemp("photos")
+    noise = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for place in range(6):
+            folder = root / part / f"class {place % 2}"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(noise.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / f"{place}.png")
+    return root
+
+
+def variants_of(name):
+    """All that a recipe can be, with something to learn from; those of digits-method have tests of their own."""
+    several = yaml.safe_load(shipped()[name].read_text()).get("variants")
+    return (
+        [name]
+        if several is None or name == "digits-method"
+        else [f"{name} {each}" for each in several if each != "alone"]
+    )
+
+
+def untrained(recipe, data):
+    """The recipe's teachers by name, and ensembles of them, none of which has learned anything."""
+    found = {}
+
+    def stop(networks):
+        found.update(networks)
+        raise StopIteration
+
+    with suppress(StopIteration):
+        trained_teachers(recipe, data, Training(check=lambda *_: None, rehearse=stop, train=None))
+    return found
+
+
 @pytest.fixture
-def words(data_root, shapes, monkeypatch):
+def words(data_root, shapes, photos, monkeypatch, tmp_path_factory):
     """Overrides that let a recipe run on little data in little time; of its models they change nothing."""
     monkeypatch.setattr(measure, "SECONDS", 0.0)
     monkeypatch.setattr(measure, "WARM_UP_SECONDS", 0.0)
+    for kind, classes in CIFAR.items():
+        monkeypatch.setattr(torchvision.datasets, kind, cifar(classes))
 
     def found(name):
+        if on(name, "ImageFolder"):
+            return [*QUICK, *QUICK_TEACHER, *FOLDERS, f"data.root={photos}"]
         own = ["data.validation=20"] if on(name, "MNIST") else ["data.folder=voc"] if on(name, "VOC") else []
         root = [f"data.root={data_root if on(name, 'MNIST') else shapes}"] if own else []
-        taught = read_recipe(name).teacher is not None
-        return [*QUICK, *own, *root, *([*QUICK_TEACHER, *(f"teacher.{word}" for word in own)] if taught else [])]
+        teacher = read_recipe(name).teacher
+        if isinstance(teacher, str):
+            return [*QUICK, *own, *root, f"teacher={chained(teacher)}"]
+        taught = [*QUICK_TEACHER, *(f"teacher.{word}" for word in own)] if teacher is not None else []
+        team = [each for each, section in read_recipe(name).teachers.items() if "model" in section]
+        return [*QUICK, *own, *root, *taught, *(f"teachers.{each}.{word}" for each in team for word in QUICK_SEAT)]
+
+    def chained(name):
+        path = tmp_path_factory.mktemp("chain") / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(read_recipe(name, QUICK_CHAIN).plain()))
+        return path
 
     return found
 
@@ -76,27 +164,43 @@ def test_it_is_written_whole_and_read_again(name, tmp_path):
     again = read_recipe(path)
     assert again.plain() == recipe.plain()
     assert again.fingerprint() == recipe.fingerprint()
-    if recipe.teacher is not None:
+    if isinstance(recipe.teacher, dict) and recipe.teacher["weights"] is None:
         assert again.teacher_recipe().fingerprint() == recipe.teacher_recipe().fingerprint()
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name not in DETECTION])
-def test_its_parts_fit_together(name, words, tmp_path):
-    """Student, teacher, terms, task, optimizer and data are built and understand each other, at their own size."""
+@pytest.mark.parametrize("case", [case for name in RECIPES if name not in DETECTION for case in variants_of(name)])
+def test_its_parts_fit_together(case, words, tmp_path, monkeypatch):
+    """Student, teachers, terms, task, algorithm, optimizer and data are built and understand each other."""
+    monkeypatch.chdir(tmp_path)
+    name, _, variant = case.partition(" ")
+    recipe = read_recipe(name, [*words(name), *([f"variant={variant}"] if variant else [])])
+    data = make_data(recipe)
+    algorithm = rehearsed(make_job(recipe, data, tmp_path, "distilled"), untrained(recipe, data))
+    assert type(algorithm).__name__ == (
+        recipe.algorithm.class_path.rpartition(".")[2] if recipe.algorithm else "Offline"
+    )
+    assert algorithm.distiller.terms.keys() == recipe.terms.keys()
+    if name not in NOISE:
+        found = algorithm.training_step(data.sample(4), 0)
+        assert torch.isfinite(found["loss"])
+        assert found["parts"].keys() != set()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [name for name in NOISE if measured_on(name)["class_path"] != "stillroom.data.Digits"])
+def test_it_takes_two_steps_without_data(name, words, tmp_path):
     recipe = read_recipe(name, words(name))
     job = make_job(recipe, make_data(recipe), tmp_path, "distilled")
-    check(job)
     own = recipe.teacher_recipe()
-    teacher = make_job(own, make_data(own), tmp_path, "teacher")
-    check(teacher)
-    distiller = Distiller(job.student, teacher.student, terms=dict(job.terms), deliveries=dict(job.deliveries))
-    batch = job.data.sample(4)
-    distiller.prepare(batch["inputs"], labels=batch["labels"], index=batch["index"])
-    found = distiller(batch["inputs"], labels=batch["labels"], index=batch["index"])
-    assert found.losses.keys() == recipe.terms.keys() != set()
-    assert torch.isfinite(found.loss)
-    assert job.data.num_classes == found.output.shape[1]
-    assert not list(tmp_path.iterdir())
+    algorithm = rehearsed(job, {"teacher": make_job(own, make_data(own), tmp_path, "teacher").student})
+    optimizer, generation = algorithm.make_optimizer(), algorithm.generation
+    for _ in range(2):
+        generation.step(algorithm.objective(generation.generator(generation.numbers(4))))
+        step = algorithm.training_step({"inputs": job.data.sample(4)["inputs"]}, 0)
+        optimizer.zero_grad()
+        step["loss"].backward()
+        optimizer.step()
+        assert torch.isfinite(step["loss"])
 
 
 @pytest.mark.parametrize("name", DETECTION)
@@ -130,7 +234,9 @@ def test_the_detections_differ_in_what_is_taught_alone():
     assert networks[0]["anchor_scale"] == networks[1]["anchor_scale"]
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if on(name, "Digits")])
+@pytest.mark.parametrize(
+    "name", [name for name in RECIPES if measured_on(name)["class_path"] == "stillroom.data.Digits"]
+)
 def test_it_trains(name, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = train(read_recipe(name, words(name)), out="run")
@@ -141,5 +247,4 @@ def test_it_trains(name, words, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", RECIPES)
 def test_nothing_in_it_is_tuned_on_the_test_set(name):
     """The best epoch is picked on images that are held out from the training set."""
-    data = read_recipe(name).data.init_args
-    assert data.get("validation", 1) != 0
+    assert measured_on(name).get("init_args", {}).get("validation", 1) != 0

@@ -84,7 +84,7 @@ def test_commands_exist_with_these_options(
 def test_recipes_are_recipes(page: Path, tmp_path: Path) -> None:
     for block in blocks(page, "yaml"):
         (tmp_path / "recipe.yaml").write_text(block, encoding="utf-8")
-        assert read_recipe(tmp_path / "recipe.yaml").make_terms()
+        assert read_recipe(tmp_path / "recipe.yaml").distils
 
 
 def test_links_lead_somewhere() -> None:

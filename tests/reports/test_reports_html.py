@@ -171,6 +171,18 @@ def test_nothing_is_loaded(tmp_path):
     assert ("meta", policy) in found.tags
 
 
+def test_generated_images_are_a_part_of_the_file(tmp_path):
+    folder = make.write_run(tmp_path / "r", make.run())
+    (folder / reports.SAMPLES).write_bytes(b"a picture")
+    found = page(folder)
+    (picture,) = (attributes for tag, attributes in found.tags if tag == "img")
+    assert picture["src"] == "data:image/png;base64,YSBwaWN0dXJl"
+    assert "eight images" in picture["alt"]
+    assert "Generated images" in found.texts["h2"]
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    assert ("meta", {"http-equiv": "Content-Security-Policy", "content": policy}) in found.tags
+
+
 def test_ids_are_unique_and_references_resolve(tmp_path):
     text = reports.write_report(make.write_comparison(tmp_path / "c")).read_text(encoding="utf-8")
     ids = [attributes["id"] for _, attributes in Page(text).tags if "id" in attributes]

@@ -158,3 +158,9 @@ def test_what_is_nested_in_arguments_is_made_anew_each_time():
     )
     assert all(same) and not all(other)
     assert models[0].network is not models[1].network
+
+
+def test_a_choice_of_torchvisions_weights_is_written_by_its_name():
+    found = spec("m", {"class_path": "torchvision.models.resnet18", "init_args": {"weights": "IMAGENET1K_V1"}}, home="")
+    assert found.plain()["init_args"]["weights"] == "IMAGENET1K_V1"
+    assert spec("m", found.plain(), home="").arguments["weights"] is found.arguments["weights"]

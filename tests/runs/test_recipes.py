@@ -103,7 +103,7 @@ def test_a_misspelt_key_or_name(word, message):
         ("seed=1.5", "seed: this must be a whole number from 0; got 1.5."),
         ("seed=-1", "seed: this must be a whole number from 0; got -1."),
         ("seed=true", "seed: this must be a whole number from 0; got True."),
-        ("task_weight=abc", "task_weight: this must be a number; got 'abc'."),
+        ("task_weight=abc", "task_weight: there is no 'abc' in stillroom.distillers. There are: Between, "),
         ("scheduler_interval=day", "scheduler_interval: unknown interval; expected epoch or step, got 'day'."),
         ("scheduler=CosineAnnealingLR", "scheduler: CosineAnnealingLR needs the argument 'T_max'."),
         ("name=a/b", "name: this cannot be a recipe's name; expected no slashes, got 'a/b'."),
@@ -111,7 +111,10 @@ def test_a_misspelt_key_or_name(word, message):
         ("teacher.model=null", 'teacher.model: class_path is missing; expected "Name"'),
         ("teacher.model.width=abc", "teacher.model.width: SmallCNN refused this value; expected int, got 'abc'."),
         ("teacher.check=maybe", "teacher.check: this must be true or false; got 'maybe'."),
-        ("teacher.weights=5", "teacher.weights: this must be a path or an address; got 5."),
+        (
+            "teacher.weights=5",
+            "teacher.weights: these are no weights; expected a file, https://...#sha256=..., or included, got 5.",
+        ),
         ("teacher.seed=1.5", "teacher.seed: this must be a whole number from 0; got 1.5."),
     ],
 )

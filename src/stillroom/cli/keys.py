@@ -12,10 +12,15 @@ keys of a recipe (a class is a path, {class_path: ..., init_args: {...}}, or a n
   alone                the student that compare trains alone, where it is another one
   teacher              null; a recipe, run folder, checkpoint or weights file; or a mapping:
     model                the teacher's class
-    weights              a file, or https://...#sha256=...: loaded, never trained
+    weights              a file, or https://...#sha256=...: loaded, never trained; included: by the model itself
+    from                 in place of model: a recipe, run folder, checkpoint or weights file
+    classes              by_name, or for each class of the student its index among the teacher's
+    transform            a class that makes the teacher's input of the student's: another size
     check                true: a teacher no better than chance stops the run
     data, task, optimizer, scheduler, scheduler_interval, trainer, seed
                          how it is trained, by default as the recipe's file says; once, and kept under runs/teachers
+  teachers.NAME        in place of teacher: several, each as above; or {members: [NAME, ...], weights: confidence or
+                         numbers, tau: ...}, the mean of others. A term says which: teacher: NAME/site
   data                 Digits, MNIST, FashionMNIST, CIFAR10, CIFAR100, Arrays, ImageFolder; of boxes VOC, COCO
   task, task_weight    cross_entropy, a loss class, or detection (the model's own losses), and its weight; 0 leaves it
                          out, labels are optional then

@@ -11,6 +11,7 @@ from stillroom.data.image_folder import ImageFolder
 from stillroom.data.loader import Loader, progress_of
 from stillroom.data.mnist import MNIST
 from stillroom.data.module import DataModule, Sources
+from stillroom.data.noise import Noise
 from stillroom.data.order import EpochBatches
 from stillroom.data.samples import Samples, Source
 from stillroom.data.sets import Sets
@@ -29,6 +30,7 @@ __all__ = [
     "FashionMNIST",
     "ImageFolder",
     "Loader",
+    "Noise",
     "Samples",
     "Sets",
     "Source",

@@ -4,7 +4,7 @@ from stillroom.distillers.distilled import Distilled
 from stillroom.distillers.distiller import Distiller
 from stillroom.distillers.ensemble import Ensemble
 from stillroom.distillers.inherit import inherit
-from stillroom.distillers.schedule import Between, Constant, Decay, Schedule, WarmUp
+from stillroom.distillers.schedule import Between, Constant, Decay, Schedule, WarmUp, as_schedule
 from stillroom.distillers.teacher import Teacher, call
 from stillroom.distillers.term import Term, default_terms
 
@@ -19,6 +19,7 @@ __all__ = [
     "Teacher",
     "Term",
     "WarmUp",
+    "as_schedule",
     "call",
     "default_terms",
     "inherit",

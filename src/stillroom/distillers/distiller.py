@@ -159,6 +159,10 @@ class Distiller(nn.Module):
             self._delivering = delivering
             self._reading, self._teaching = self._read(now, delivering)
 
+    def teacher_sites(self, term: str) -> list[str]:
+        """The keys in what :meth:`teach` returns of the values that this term reads of a teacher."""
+        return [str(site) for line in self._lines if line.name == term for site in line.teacher]
+
     def release(self) -> None:
         """Take every hook off the models. ``prepare`` puts them on again."""
         self._patches.restore()

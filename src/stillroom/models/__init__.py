@@ -17,19 +17,50 @@ from stillroom.models.cifar_resnet import (
     resnet110,
 )
 from stillroom.models.download import fetch
+from stillroom.models.generators import DAFLGenerator, ZSKTGenerator
 from stillroom.models.hidden_patches import HiddenPatches
+from stillroom.models.mobilenet_v2 import CifarMobileNetV2, cifar_mobilenet_v2
+from stillroom.models.shufflenet_v1 import CifarShuffleNetV1, cifar_shufflenet_v1
+from stillroom.models.shufflenet_v2 import CifarShuffleNetV2, cifar_shufflenet_v2
+from stillroom.models.simkd_student import SimKDStudent
 from stillroom.models.small_cnn import SmallCNN
+from stillroom.models.small_stem_resnet import cifar_resnet18, cifar_resnet34, cifar_resnet50
 from stillroom.models.timm import timm
+from stillroom.models.vgg import VGG, vgg8, vgg11, vgg13, vgg16, vgg19
 from stillroom.models.weights import load_weights, read_weights
+from stillroom.models.wide_resnet import (
+    WideResNet,
+    wrn_16_1,
+    wrn_16_2,
+    wrn_16_4,
+    wrn_28_4,
+    wrn_28_10,
+    wrn_40_1,
+    wrn_40_2,
+)
 
 if TYPE_CHECKING:
     from stillroom.models.retinanet import RetinaNet
 
 __all__ = [
+    "VGG",
+    "CifarMobileNetV2",
     "CifarResNet",
+    "CifarShuffleNetV1",
+    "CifarShuffleNetV2",
+    "DAFLGenerator",
     "HiddenPatches",
     "RetinaNet",
+    "SimKDStudent",
     "SmallCNN",
+    "WideResNet",
+    "ZSKTGenerator",
+    "cifar_mobilenet_v2",
+    "cifar_resnet18",
+    "cifar_resnet34",
+    "cifar_resnet50",
+    "cifar_shufflenet_v1",
+    "cifar_shufflenet_v2",
     "fetch",
     "load_weights",
     "read_weights",
@@ -43,6 +74,18 @@ __all__ = [
     "resnet56",
     "resnet110",
     "timm",
+    "vgg8",
+    "vgg11",
+    "vgg13",
+    "vgg16",
+    "vgg19",
+    "wrn_16_1",
+    "wrn_16_2",
+    "wrn_16_4",
+    "wrn_28_4",
+    "wrn_28_10",
+    "wrn_40_1",
+    "wrn_40_2",
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stillroom.reports.comparison import Gain, compare_rows, compare_runs, gain
-from stillroom.reports.html import write_report
+from stillroom.reports.html import SAMPLES, write_report
 from stillroom.reports.metrics import Measured, Part, columns, read_metrics
 from stillroom.reports.results import (
     ComparisonResults,
@@ -24,6 +24,7 @@ from stillroom.reports.results import (
 from stillroom.reports.table import markdown, table
 
 __all__ = [
+    "SAMPLES",
     "ComparisonResults",
     "Cost",
     "Gain",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from stillroom.errors import StillroomError
-from stillroom.reports.results import ComparisonResults, Role, Row, RowName, RunResults, Score, Split, Spread
+from stillroom.reports.results import ComparisonResults, Role, Row, RunResults, Score, Split, Spread
 
-ROW_NAMES: Mapping[Role, RowName] = {
+ROW_NAMES: Mapping[Role, str] = {
     "teacher": "teacher",
     "alone": "student alone",
     "distilled": "student distilled",
@@ -51,14 +52,17 @@ def compare_runs(runs: Mapping[str, RunResults], *, name: str) -> ComparisonResu
 
 
 def compare_rows(runs: Mapping[str, RunResults]) -> list[Row]:
-    """One row each for the teacher (if it is among the runs), the student alone and the student distilled.
+    """One row each for every teacher among the runs, the student alone and the student distilled.
 
     Raises:
         StillroomError: as ``compare_runs``.
     """
     _check_budget(list(runs.values()))
     split = shared_split(runs.values())
-    return [_row(role, runs, split) for role in ROW_NAMES if any(run.role == role for run in runs.values())]
+    teachers = [{folder: run} for folder, run in runs.items() if run.role == "teacher"]
+    rows = [_row("teacher", one, split, name=_teacher_name(next(iter(one)))) for one in teachers]
+    students: tuple[Role, Role] = ("alone", "distilled")
+    return rows + [_row(role, runs, split, name=ROW_NAMES[role]) for role in students]
 
 
 def shared_split(runs: Iterable[RunResults]) -> Split:
@@ -91,12 +95,18 @@ def _differences(distilled: Spread, alone: Spread) -> Spread:
     return spread([mine - other for mine, other in zip(distilled.values, alone.values, strict=True)])
 
 
-def _row(role: Role, runs: Mapping[str, RunResults], split: Split) -> Row:
+def _teacher_name(folder: str) -> str:
+    """Of several teachers each has a folder ``teacher-<name>``."""
+    _, dash, name = Path(folder).name.partition("teacher-")
+    return f"teacher {name}" if dash and name else "teacher"
+
+
+def _row(role: Role, runs: Mapping[str, RunResults], split: Split, *, name: str) -> Row:
     mine = sorted(((folder, run) for folder, run in runs.items() if run.role == role), key=lambda item: item[1].seed)
     results = [run for _, run in mine]
     models = [run.model for run in results]
     return Row(
-        name=ROW_NAMES[role],
+        name=name,
         folders=[folder for folder, _ in mine],
         last=spread([_accuracy(run, split, best=False) for run in results]),
         best=spread([_accuracy(run, split, best=True) for run in results]),

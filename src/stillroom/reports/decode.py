@@ -38,7 +38,7 @@ def decode(kind: Any, value: Any, key: str = "") -> Any:
 
 def _record(kind: Any, value: dict[str, Any], key: str) -> Any:
     hints = get_type_hints(kind)
-    needed = [field.name for field in fields(kind) if field.default is MISSING]
+    needed = [field.name for field in fields(kind) if field.default is MISSING is field.default_factory]
     if missing := [name for name in needed if name not in value]:
         raise StillroomError("the key is missing", where=_join(key, missing[0]))
     if unknown := [name for name in value if name not in hints]:

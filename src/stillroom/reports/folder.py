@@ -33,7 +33,7 @@ def read_runs(folder: Path, results: Results) -> list[Run]:
     if isinstance(results, RunResults):
         return [Run(ROW_NAMES[results.role], results, read_metrics(folder))]
     return [
-        Run(name, read_run(folder / name), [] if row.name == "teacher" else read_metrics(folder / name))
+        Run(name, read_run(folder / name), [] if row.name.startswith("teacher") else read_metrics(folder / name))
         for row in results.rows
         for name in row.folders
         # A teacher from elsewhere may be gone by now; what the comparison needs of it stands in its row.

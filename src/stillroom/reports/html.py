@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,8 @@ from stillroom.reports.results import ComparisonResults, Score, TeacherFacts, re
 from stillroom.reports.table import Cells, cells
 
 FILE = "report.html"
+SAMPLES = "samples.png"
+"""Images that were generated in a run; a report shows them where its folder holds this file."""
 
 
 def write_report(folder: str | Path) -> Path:
@@ -44,6 +47,7 @@ def write_report(folder: str | Path) -> Path:
         parts=figures.parts(runs),
         costs=_costs(runs),
         teachers=_teachers(teachers, results.metric),
+        samples=_picture(folder / SAMPLES),
         config=_config(folder),
     )
     return write_text(folder / FILE, page)
@@ -74,6 +78,11 @@ def _told(score: Score | None, metric: str) -> str:
 def _config(folder: Path) -> str | None:
     path = folder / "config.yaml"
     return read_text(path) if path.exists() else None
+
+
+def _picture(path: Path) -> str | None:
+    """Its address, which holds the whole file; None where there is none."""
+    return f"data:image/png;base64,{b64encode(path.read_bytes()).decode()}" if path.is_file() else None
 
 
 def _template(name: str) -> Template:

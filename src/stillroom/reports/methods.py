@@ -16,6 +16,8 @@ from stillroom.losses.facts import Facts, Kind
 from stillroom.recipes import shipped
 from stillroom.reports.words import NONE
 
+MOST = 3
+"""Recipes that are named of one loss."""
 HEADER = ("loss", "kind", "reads", "needs", "usual connector", "costs", "recipes", "paper")
 
 
@@ -56,9 +58,15 @@ def explanation(name: str) -> str:
 def _row(name: str, kind: type[nn.Module], recipes: Mapping[str, set[str]]) -> list[str]:
     facts = _facts(kind)
     _, _, *needs = inspect.signature(kind.forward).parameters  # after self and what the gradient is for
-    used = ", ".join(sorted(recipes.get(name, ())))
+    used = _few(sorted(recipes.get(name, ())))
     texts = (", ".join(needs), _connector(facts), facts.cost, used, facts.paper)
     return [name, facts.kind, facts.reads, *(text or NONE for text in texts)]
+
+
+def _few(names: list[str]) -> str:
+    if len(names) <= MOST:
+        return ", ".join(names)
+    return f"{', '.join(names[: MOST - 1])} and {len(names) - MOST + 1} more"
 
 
 def _recipes() -> dict[str, set[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -17,7 +17,6 @@ ACCURACY = "accuracy"
 
 Role = Literal["teacher", "alone", "distilled"]
 Split = Literal["test", "validation"]
-RowName = Literal["teacher", "student alone", "student distilled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +95,7 @@ class RunResults:
         teacher: by the teachers' names; empty for a run without one.
         best_by: the split that picked the best epoch: "test" only where there is no validation split.
         metric: what the scores call accuracy: ``"accuracy"``, or ``"AP50"`` of a detector.
+        companions: what was trained beside the model and is measured like a teacher, by name, after the last epoch.
     """
 
     format: Literal[1] = 1
@@ -116,6 +116,7 @@ class RunResults:
     cost: Cost
     best_by: Split
     metric: str = ACCURACY
+    companions: dict[str, TeacherFacts] = field(default_factory=dict[str, TeacherFacts])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,10 +133,11 @@ class Row:
     """The runs of one role: values of the metric in the order of the seeds, the rest as means over the runs.
 
     Args:
+        name: ``"student alone"``, ``"student distilled"``, ``"teacher"``, or of several teachers ``"teacher big"``.
         folders: relative to the comparison's folder, or absolute (a teacher from elsewhere).
     """
 
-    name: RowName
+    name: str
     folders: list[str]
     last: Spread
     best: Spread
@@ -173,7 +175,7 @@ class ComparisonResults:
     def __post_init__(self) -> None:
         for row in self.rows:
             counts = {len(row.last.values), len(row.best.values)} - {0}
-            if row.name != "teacher" and counts - {len(self.seeds)}:
+            if not row.name.startswith("teacher") and counts - {len(self.seeds)}:
                 expected = f"one for each of the seeds {self.seeds}"
                 raise StillroomError("the values do not pair", where=row.name, expected=expected, got=sorted(counts))
 

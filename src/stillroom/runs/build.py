@@ -9,6 +9,8 @@ import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -60,8 +62,8 @@ class Spec:
             ) from error
 
     def maker(self) -> Callable[..., Any]:
-        """What calls the target with further arguments, each time with new objects among its own."""
-        return lambda *positional, **further: self.target(*positional, **further, **self.arguments)
+        """What calls the target with further arguments besides its own; objects among these are made now, once."""
+        return partial(self.target, **self.arguments)
 
     def plain(self) -> dict[str, Any]:
         """As it is written into a recipe."""
@@ -225,7 +227,8 @@ def _typed(
         fresh()
     except (ArgumentError, TypeError, ValueError) as error:
         raise _refused(where, label, given, error) from None
-    return {name: value for name, value in parsed.as_dict().items() if _is_plain(value)}, fresh
+    plain = {name: value.name if isinstance(value, Enum) else value for name, value in parsed.as_dict().items()}
+    return {name: value for name, value in plain.items() if _is_plain(value)}, fresh
 
 
 def _refused(where: str, label: str, given: dict[str, Any], error: Exception) -> StillroomError:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillroom.algorithms import Task, as_task, split
+from stillroom.algorithms import Algorithm, Task, as_task, split
 from stillroom.data import DataModule
 from stillroom.distillers.scope import untouched
 from stillroom.distillers.teacher import call
@@ -37,6 +37,21 @@ def check(job: Job) -> None:
     optimizer = job.optimizer(job.student.parameters())
     if job.scheduler is not None:
         job.scheduler(optimizer)
+
+
+def check_companions(job: Job, algorithm: Algorithm) -> None:
+    """Run each model that is trained beside the student on a few samples.
+
+    Raises:
+        StillroomError: it does not take the data's inputs, or has other classes; names the model.
+    """
+    inputs, context = dry_batch(job)
+    for name, model in algorithm.companions.items():
+        with untouched(model):
+            output = answer(model.eval(), inputs, f"algorithm.{name}")
+        if algorithm.task.labelled(inputs, context):
+            fix = "Set its number of classes."
+            same_classes(algorithm.task, model, output, job.data, f"algorithm.{name}", fix=fix)
 
 
 def dry_batch(job: Job) -> tuple[Any, dict[str, Any]]:

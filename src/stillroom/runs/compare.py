@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
-from stillroom.algorithms import as_task
+from stillroom.algorithms import Algorithm, DataFree, as_task
 from stillroom.errors import StillroomError
 from stillroom.files import read_text, write_text
 from stillroom.reports import (
@@ -22,14 +21,14 @@ from stillroom.reports import (
 )
 from stillroom.runs.check import check
 from stillroom.runs.conclude import measured
-from stillroom.runs.fit import InterruptedRun, advice, fit, prepared
+from stillroom.runs.fit import InterruptedRun, advice, fit, rehearsed
 from stillroom.runs.folder import is_finished, is_first_process, last_checkpoint, new_folder, write_config
 from stillroom.runs.job import Job, Trained
 from stillroom.runs.machine import hardware, now, versions
 from stillroom.runs.recipe import Recipe, checked
 from stillroom.runs.run import Comparison
-from stillroom.runs.teachers import trained_teacher
-from stillroom.runs.train import make_data, make_job, stopped, train_teacher
+from stillroom.runs.teachers import hidden, trained_teachers
+from stillroom.runs.train import make_data, make_job, stopped, training_for
 
 StudentRole = Literal["alone", "distilled"]
 ROLES: Sequence[StudentRole] = ("alone", "distilled")
@@ -67,24 +66,31 @@ def _recipe_in(folder: Path, recipe: Recipe, seeds: int) -> Comparison:
     if not recipe.distils:
         raise StillroomError("there is nothing to compare: the recipe has no terms", where="terms")
     expect_seeds(seeds)
+    if recipe.algorithm is not None and issubclass(cast("type[Algorithm]", recipe.algorithm.target), DataFree):
+        raise StillroomError(
+            "a student alone has no labels to learn from here",
+            where="algorithm",
+            got=recipe.algorithm.class_path,
+            fix="Train it without a comparison: stillroom train.",
+        )
     data = make_data(recipe)
     first = make_job(recipe, data, folder, "distilled")
     check(first)  # rather now than after hours of training the teacher
-    teacher = trained_teacher(recipe, data, train=partial(train_teacher, pupil=first))
+    teachers = trained_teachers(recipe, data, training_for(first))
 
     def job(role: StudentRole, seed: int, inside: Path) -> Job:
         seeded = recipe.with_seed(seed)
         if role == "alone":
             seeded = seeded.without_teacher()
-        return replace(make_job(seeded, data, inside, role), teacher=None if role == "alone" else teacher)
+        return replace(make_job(seeded, data, inside, role), teachers={} if role == "alone" else teachers)
 
-    return compare_jobs(folder, job, teacher, range(recipe.seed, recipe.seed + seeds), config=recipe.plain())
+    return compare_jobs(folder, job, teachers, range(recipe.seed, recipe.seed + seeds), config=recipe.plain())
 
 
 def compare_jobs(
     folder: Path,
     job: Callable[[StudentRole, int, Path], Job],
-    teacher: Trained | None,
+    teachers: Mapping[str, Trained],
     seeds: Sequence[int],
     *,
     config: dict[str, object],
@@ -92,19 +98,18 @@ def compare_jobs(
     """Run every job that has not ended yet, then write the comparison's results and report."""
     first = [job(role, seeds[0], folder / f"{role}-{seeds[0]}") for role in ROLES]
     for either in first:
-        prepared(either).release()  # rather now than after the first training
+        rehearsed(either).distiller.release()  # rather now than after the first training
     names = [f"{role}-{seed}" for role in ROLES for seed in seeds]
     if is_first_process():
         write_config(folder, {**config, "seeds": len(seeds)})
-    if teacher is not None:
-        names.insert(0, "teacher")
-        if is_first_process():
-            _teacher_record(folder / "teacher", first[0], teacher)
+    records = {name if name == "teacher" else f"teacher-{name}": teacher for name, teacher in teachers.items()}
+    for name, teacher in records.items() if is_first_process() else ():
+        _teacher_record(folder / name, first[0], teacher)
     for seed in seeds:
         for role in ROLES:
             if not is_finished(folder / f"{role}-{seed}"):
                 _fit(folder, job(role, seed, folder / f"{role}-{seed}"))
-    results = compare_runs({name: read_run(folder / name) for name in names}, name=first[0].name)
+    results = compare_runs({name: read_run(folder / name) for name in (*records, *names)}, name=first[0].name)
     if is_first_process():
         write(results, folder)
         write_report(folder)
@@ -136,7 +141,11 @@ def _teacher_record(folder: Path, job: Job, teacher: Trained) -> None:
             write_text(folder / name, read_text(teacher.folder / name))
         write(replace(read_run(teacher.folder), role="teacher"), folder)  # a student of another run, here a teacher
         return
-    device = next(teacher.network.parameters()).device
+    networks = hidden(teacher.network)
+    device = next(networks[0].parameters()).device
+    model = measured(teacher.network, job.data, class_path=None)
+    parameters = sum(parameter.numel() for network in networks for parameter in network.parameters())
+    size = sum(value.nbytes for network in networks for value in network.state_dict().values()) / 1e6
     scores = [None if s is None else Scores(last=s, best=s) for s in (teacher.facts.test, teacher.facts.validation)]
     write(
         RunResults(
@@ -149,7 +158,7 @@ def _teacher_record(folder: Path, job: Job, teacher: Trained) -> None:
             seconds=None,
             hardware=hardware(device),
             versions=versions(),
-            model=measured(teacher.network, job.data, class_path=None),
+            model=replace(model, parameters=parameters, size_mb=size),
             test=scores[0],
             validation=scores[1],
             teacher={},

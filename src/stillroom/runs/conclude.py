@@ -14,13 +14,14 @@ from stillroom.algorithms import Algorithm, Task
 from stillroom.data import DataModule, Loader
 from stillroom.export import model_facts, write_plain
 from stillroom.models import load_weights
-from stillroom.reports import Cost, ModelFacts, RunResults, Score, Scores, read_run, write, write_report
+from stillroom.reports import Cost, ModelFacts, RunResults, Score, Scores, TeacherFacts, read_run, write, write_report
 from stillroom.runs.checkpoints import Checkpoints, read_checkpoint
 from stillroom.runs.evaluate import evaluate
 from stillroom.runs.history import History
 from stillroom.runs.job import Job
 from stillroom.runs.machine import hardware, now, versions
 from stillroom.runs.run import Run
+from stillroom.runs.samples import write_samples
 
 LATENCY_BATCH = 64
 
@@ -41,7 +42,11 @@ def conclude(job: Job, algorithm: Algorithm, trainer: Trainer, history: History,
             init_args=None if job.init_args is None else dict(job.init_args),
             extra=card_facts(job),
         )
+        for name, model in algorithm.companions.items():
+            extra = card_facts(job) | {"role": name}
+            write_plain(model, job.folder / name, class_path=None, init_args=None, extra=extra)
         write(results, job.folder)
+        write_samples(algorithm, job.folder)
         write_report(job.folder)
     trainer.strategy.barrier("the first process has written the run folder")
     return Run(job.folder, student.cpu(), read_run(job.folder))
@@ -90,7 +95,7 @@ def _results(
         model=measured(student, job.data, class_path=job.class_path),
         test=None if job.data.sources.test is None else _scores(task, models, job.data.test_dataloader(), device),
         validation=_scores(task, models, job.data.val_dataloader(), device),
-        teacher={} if job.teacher is None else {"teacher": job.teacher.facts},
+        teacher={name: trained.facts for name, trained in job.teachers.items()},
         cost=Cost(
             seconds_per_epoch=history.seconds / max(trainer.current_epoch, 1),
             samples_per_second=samples / history.seconds,
@@ -98,7 +103,20 @@ def _results(
         ),
         best_by="validation",
         metric=task.metric,
+        companions={
+            name: _companion(name, model.to(device), job, task, epochs[0], device)
+            for name, model in algorithm.companions.items()
+        },
     )
+
+
+def _companion(name: str, model: nn.Module, job: Job, task: Task, epoch: int, device: torch.device) -> TeacherFacts:
+    def score(batches: Loader) -> Score | None:
+        found = evaluate(model, batches, task=task, device=device)
+        return None if found is None else Score(epoch=epoch, accuracy=found.accuracy, loss=found.loss)
+
+    test = None if job.data.sources.test is None else score(job.data.test_dataloader())
+    return TeacherFacts(folder=str(job.folder / name), validation=score(job.data.val_dataloader()), test=test)
 
 
 def _best(student: nn.Module, checkpoints: Checkpoints) -> nn.Module | None:

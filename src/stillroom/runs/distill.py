@@ -15,7 +15,7 @@ from stillroom.algorithms import OptimizerMaker
 from stillroom.data import Sets
 from stillroom.data.samples import Source
 from stillroom.deliveries import Delivery
-from stillroom.distillers import Term, default_terms
+from stillroom.distillers import Schedule, Term, default_terms
 from stillroom.errors import StillroomError
 from stillroom.runs.build import spec
 from stillroom.runs.compare import StudentRole, compare_jobs, expect_seeds
@@ -40,7 +40,7 @@ def distill(
     deliveries: Mapping[str, Delivery] | None = None,
     inherit: Mapping[str, str] | None = None,
     task: str | nn.Module = "cross_entropy",
-    task_weight: float = 1.0,
+    task_weight: float | Schedule = 1.0,
     epochs: int,
     batch_size: int = 64,
     optimizer: OptimizerMaker | None = None,
@@ -62,7 +62,7 @@ def distill(
         deliveries: by name, what the student takes over from the teacher's forward pass.
         inherit: the parts of the teacher that the student starts with: see :func:`stillroom.inherit`.
         task: ``"cross_entropy"``, or a module called as ``task(logits, labels)``.
-        task_weight: of the task loss; 0 leaves it out, and labels are optional then.
+        task_weight: of the task loss, a number or a schedule; 0 leaves it out, and labels are optional then.
         epochs: to train.
         batch_size: per device.
         optimizer: makes the optimizer of an iterator of parameters; None for SGD with lr 0.05, momentum 0.9, weight
@@ -83,7 +83,7 @@ def distill(
     data = Sets(train, val, test, batch_size=batch_size)
     options = _Options(terms, deliveries, inherit, task, task_weight, optimizer, _settings(epochs, trainer), data)
     trained = assessed(teacher, data, task=task)
-    job = options.job("distilled", student, seed, folder, trained)
+    job = options.job("distilled", student, seed, folder, {"teacher": trained})
     return fit(job, checkpoint=last_checkpoint(folder) if resume else None)
 
 
@@ -100,7 +100,7 @@ def compare(
     inherit: Mapping[str, str] | None = None,
     make_alone: Callable[[], nn.Module] | None = None,
     task: str | nn.Module = "cross_entropy",
-    task_weight: float = 1.0,
+    task_weight: float | Schedule = 1.0,
     epochs: int,
     batch_size: int = 64,
     optimizer: OptimizerMaker | None = None,
@@ -139,11 +139,11 @@ def compare(
     def job(role: StudentRole, run_seed: int, inside: Path) -> Job:
         torch.manual_seed(run_seed)
         make = make_alone if role == "alone" and make_alone is not None else make_student
-        made = options.job(role, make(), run_seed, inside, trained if role == "distilled" else None)
+        made = options.job(role, make(), run_seed, inside, {"teacher": trained} if role == "distilled" else {})
         # What connectors and losses learn in one run must not reach the next.
         return replace(made, terms=copy.deepcopy(made.terms), task=copy.deepcopy(made.task))
 
-    return compare_jobs(folder, job, trained, range(seed, seed + seeds), config=options.config(None))
+    return compare_jobs(folder, job, {"teacher": trained}, range(seed, seed + seeds), config=options.config(None))
 
 
 class _Options:
@@ -155,7 +155,7 @@ class _Options:
         deliveries: Mapping[str, Delivery] | None,
         inherit: Mapping[str, str] | None,
         task: str | nn.Module,
-        task_weight: float,
+        task_weight: float | Schedule,
         optimizer: OptimizerMaker | None,
         settings: TrainerSettings,
         data: Sets,
@@ -165,7 +165,9 @@ class _Options:
         self.task, self.task_weight, self.settings, self.data = task, task_weight, settings, data
         self.optimizer = optimizer or (lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=5e-4))
 
-    def job(self, role: StudentRole, student: nn.Module, seed: int, folder: Path, teacher: Trained | None) -> Job:
+    def job(
+        self, role: StudentRole, student: nn.Module, seed: int, folder: Path, teachers: Mapping[str, Trained]
+    ) -> Job:
         return Job(
             name=NAME,
             role=role,
@@ -175,14 +177,18 @@ class _Options:
             data=self.data,
             settings=self.settings,
             optimizer=self.optimizer,
-            teacher=teacher,
+            teachers=teachers,
             terms=self.terms if role == "distilled" else {},
             deliveries=self.deliveries if role == "distilled" else {},
             inherit=self.inherit if role == "distilled" else {},
             task=self.task,
-            task_weight=self.task_weight if role == "distilled" else self.task_weight or 1.0,
+            task_weight=self.task_weight if role == "distilled" else self._alone_weight(),
             seed=seed,
         )
+
+    def _alone_weight(self) -> float:
+        """A student that is alone has nothing but the task, from the first step on."""
+        return 1.0 if isinstance(self.task_weight, Schedule) else self.task_weight or 1.0
 
     def config(self, student: nn.Module | None) -> dict[str, Any]:
         """What can be said of objects in ``config.yaml``; only a recipe runs again as it stands."""
@@ -190,7 +196,7 @@ class _Options:
             "name": NAME,
             "student": None if student is None else {"object": type(student).__name__},
             "task": self.task if isinstance(self.task, str) else repr(self.task),
-            "task_weight": self.task_weight,
+            "task_weight": repr(self.task_weight) if isinstance(self.task_weight, Schedule) else self.task_weight,
             "terms": {name: repr(term.loss) for name, term in self.terms.items()},
             "deliveries": {name: repr(delivery) for name, delivery in self.deliveries.items()},
             "inherit": self.inherit,

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from rich.console import Console
 from torch import nn
 
 from stillroom.algorithms import Algorithm, as_task
-from stillroom.distillers import Distiller, inherit
+from stillroom.distillers import Distiller, Teacher, inherit
 from stillroom.errors import StillroomError
-from stillroom.runs.check import check, dry_batch
+from stillroom.runs.check import check, check_companions, dry_batch
 from stillroom.runs.checkpoints import Checkpoints, read_checkpoint
 from stillroom.runs.conclude import conclude
 from stillroom.runs.folder import is_first_process, write_config
@@ -60,7 +60,8 @@ def fit(job: Job, *, checkpoint: Path | None = None) -> Run:
     """
     if checkpoint is not None:
         read_checkpoint(checkpoint)
-    distiller, task = prepared(job), as_task(job.task)
+    algorithm = rehearsed(job)
+    distiller, task = algorithm.distiller, algorithm.task
     history = History(job.folder, every=job.settings.log_every, metric=task.metric)
     checkpoints = Checkpoints(
         job.folder,
@@ -70,14 +71,6 @@ def fit(job: Job, *, checkpoint: Path | None = None) -> Run:
     )
     interruption = _Interruption()
     try:
-        algorithm = job.algorithm(
-            distiller,
-            optimizer=job.optimizer,
-            scheduler=job.scheduler,
-            scheduler_interval=job.scheduler_interval,
-            task=task,
-            task_weight=job.task_weight,
-        )
         notes = inferred(distiller)
         for note in notes if job.settings.progress and is_first_process() else ():
             Console(stderr=True).print(f"{job.folder.name}: {note}", highlight=False, markup=False, soft_wrap=True)
@@ -92,12 +85,41 @@ def fit(job: Job, *, checkpoint: Path | None = None) -> Run:
     return conclude(job, algorithm, trainer, history, checkpoints)
 
 
-def prepared(job: Job, teacher: nn.Module | None = None) -> Distiller:
+def rehearsed(job: Job, teachers: Mapping[str, nn.Module] | None = None) -> Algorithm:
+    """What trains the job's student, on the CPU, after a dry batch.
+
+    Args:
+        job: what is to be trained.
+        teachers: in the place of the job's own.
+
+    Raises:
+        StillroomError: something does not fit together.
+    """
+    distiller = prepared(job, teachers)
+    try:
+        algorithm = job.algorithm(
+            distiller,
+            optimizer=job.optimizer,
+            scheduler=job.scheduler,
+            scheduler_interval=job.scheduler_interval,
+            task=as_task(job.task),
+            task_weight=job.task_weight,
+        )
+        check_companions(job, algorithm)
+        inputs, context = dry_batch(job)
+        algorithm.rehearse({"inputs": inputs, **context})
+    except BaseException:
+        distiller.release()
+        raise
+    return algorithm
+
+
+def prepared(job: Job, teachers: Mapping[str, nn.Module] | None = None) -> Distiller:
     """The job's distiller on the CPU, after a dry batch.
 
     Args:
         job: what is to be trained.
-        teacher: in the place of the job's own.
+        teachers: in the place of the job's own.
 
     Raises:
         StillroomError: something does not fit together.
@@ -105,11 +127,10 @@ def prepared(job: Job, teacher: nn.Module | None = None) -> Distiller:
     job.data.seed = job.seed
     check(job)
     torch.manual_seed(job.seed)  # inferred connectors draw their weights
-    if teacher is None and job.teacher is not None:
-        teacher = job.teacher.network
-    if teacher is not None:
-        inherit(job.student, teacher, job.inherit)
-    distiller = Distiller(job.student, teacher, terms=dict(job.terms), deliveries=dict(job.deliveries))
+    if teachers is None:
+        teachers = {name: trained.network for name, trained in job.teachers.items()}
+    _inherit(job, teachers)
+    distiller = Distiller(job.student, _with_own(job, teachers), terms=dict(job.terms), deliveries=dict(job.deliveries))
     inputs, context = dry_batch(job)
     try:
         distiller.cpu().prepare(inputs, **context)
@@ -117,6 +138,28 @@ def prepared(job: Job, teacher: nn.Module | None = None) -> Distiller:
         distiller.release()
         raise
     return distiller
+
+
+def _with_own(job: Job, teachers: Mapping[str, nn.Module]) -> Mapping[str, nn.Module]:
+    own = job.teachers_for(job.student)
+    if own.keys() & teachers.keys():
+        raise StillroomError(
+            "the algorithm makes the teacher of the student", where="teacher", expected="null", got="another teacher"
+        )
+    return {**teachers, **own}
+
+
+def _inherit(job: Job, teachers: Mapping[str, nn.Module]) -> None:
+    """Of several teachers ``name/path`` says which one is meant."""
+    for path, origin in job.inherit.items():
+        name, slash, inside = origin.partition("/")
+        if not slash:
+            name, inside = (next(iter(teachers)) if len(teachers) == 1 else ""), origin
+        if name not in teachers:
+            expected = " or ".join(f"{each}/{inside}" for each in teachers)
+            raise StillroomError("which teacher?", where=f"inherit.{path}", expected=expected, got=repr(origin))
+        holder = teachers[name]
+        inherit(job.student, holder.network if isinstance(holder, Teacher) else holder, {path: inside})
 
 
 def inferred(distiller: Distiller) -> list[str]:
@@ -168,7 +211,11 @@ def _trainer(job: Job, distiller: Distiller, callbacks: list[Callback]) -> Train
     several = settings["devices"] not in (1, "1", [0]) or settings["num_nodes"] > 1
     # A term that stops leaves its connector without a gradient, and terms on features the student's head, which plain
     # DDP refuses.
-    idle = job.task_weight == 0 or [*distiller.connectors.parameters(), *distiller.losses.parameters()]
+    idle = (
+        not isinstance(job.task_weight, int | float)
+        or job.task_weight == 0
+        or [*distiller.connectors.parameters(), *distiller.losses.parameters()]
+    )
     if several and settings["strategy"] == "auto" and idle:
         settings["strategy"] = "ddp_find_unused_parameters_true"
     try:

@@ -102,6 +102,9 @@ class History(Callback):
             values = {key: float(metrics[f"val_{key}"]) for key in ("loss", self.metric)}
             _expect_finite("validation", values["loss"])
             self._row(trainer, "validation", values)
+            if self._events is not None:  # metrics.csv is about the student alone
+                for name in (name for name in metrics if name.startswith(f"val_{self.metric}_")):
+                    self._events.add_scalar(f"validation/{name[4:]}", float(metrics[name]), trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close_steps()

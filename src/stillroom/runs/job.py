@@ -12,7 +12,7 @@ from torch import nn
 from stillroom.algorithms import Algorithm, Offline, OptimizerMaker, SchedulerMaker
 from stillroom.data import DataModule
 from stillroom.deliveries import Delivery
-from stillroom.distillers import Term
+from stillroom.distillers import Schedule, Term
 from stillroom.reports import TeacherFacts
 from stillroom.runs.settings import TrainerSettings
 
@@ -51,13 +51,14 @@ class Job:
         data_plain: what makes the data module again; None for one made of objects.
         settings: how long and on what.
         optimizer: makes the optimizer.
-        teacher: the trained teacher, or None.
+        teachers: the trained teachers by name; a single one is called teacher.
         terms: what the teacher teaches.
         deliveries: what the student takes over from it.
         algorithm: makes what trains, of the prepared distiller and what all algorithms take.
+        teachers_for: the teachers that it makes of the student, by name.
         inherit: what the student starts with: paths of its modules to those of the teacher's.
         task: by name, a loss, or a whole task.
-        task_weight: its weight; 0: none.
+        task_weight: its weight, or a schedule of it; 0: none.
         scheduler: makes the learning-rate scheduler, or None.
         scheduler_interval: how often it steps.
         seed: of order, augmentation and dropout.
@@ -75,13 +76,14 @@ class Job:
     init_args: Mapping[str, Any] | None = None
     dict_kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     data_plain: Mapping[str, Any] | None = None
-    teacher: Trained | None = None
+    teachers: Mapping[str, Trained] = field(default_factory=dict[str, Trained])
     terms: Mapping[str, Term] = field(default_factory=dict[str, Term])
     deliveries: Mapping[str, Delivery] = field(default_factory=dict[str, Delivery])
     algorithm: Callable[..., Algorithm] = Offline
+    teachers_for: Callable[[nn.Module], Mapping[str, nn.Module]] = Offline.teachers_for
     inherit: Mapping[str, str] = field(default_factory=dict[str, str])
     task: str | nn.Module = "cross_entropy"
-    task_weight: float = 1.0
+    task_weight: float | Schedule = 1.0
     scheduler: SchedulerMaker | None = None
     scheduler_interval: Literal["epoch", "step"] = "epoch"
     seed: int = 0

@@ -23,6 +23,7 @@ HOMES: Mapping[str, str] = {
     "connector": "stillroom.connectors",
     "teacher_connector": "stillroom.connectors",
     "weight": "stillroom.distillers",
+    "task_weight": "stillroom.distillers",
 }
 """The package in which a class name without a dot is looked up, by the last key of its section."""
 RECORDERS, DELIVERIES = "stillroom.recorders", "stillroom.deliveries"

@@ -12,22 +12,21 @@ from typing import Any, Literal, cast
 import yaml
 from torch import nn
 
-from stillroom.algorithms import Algorithm, task_loss
 from stillroom.deliveries import Delivery
-from stillroom.distillers import Term
+from stillroom.distillers import Schedule, Term
 from stillroom.errors import StillroomError
 from stillroom.files import read_text
 from stillroom.recipes import find_recipe
-from stillroom.runs.build import Spec, expect_known, mapping, number, spec
-from stillroom.runs.overrides import DELIVERIES, HOMES, overridden
+from stillroom.runs import sections, team
+from stillroom.runs.build import Spec, expect_known, spec
+from stillroom.runs.overrides import HOMES, overridden
 from stillroom.runs.settings import TrainerSettings
-from stillroom.runs.terms import TermSpec, term_specs
+from stillroom.runs.team import SHARED
+from stillroom.runs.terms import TermSpec, term_specs, weight
 from stillroom.runs.variants import chosen
 
-SHARED = ("data", "task", "optimizer", "scheduler", "scheduler_interval", "trainer", "seed")
-KEYS = ("name", "student", "alone", "teacher", *SHARED, "task_weight", "terms", "deliveries", "inherit", "algorithm")
-TEACHER_KEYS = ("model", "weights", "check", *SHARED)
-SHARED_BY_ALGORITHMS = ("distiller", "optimizer", "scheduler", "scheduler_interval", "task", "task_weight")
+STUDENT_KEYS = ("name", "student", "alone", "task_weight", "terms", "deliveries", "inherit", "algorithm")
+KEYS = (*STUDENT_KEYS, "teacher", "teachers", *SHARED)
 PLACE_KEYS = ("root", "num_workers")
 """Arguments of a data module that say where the data lies and how it is read, not what it is."""
 
@@ -41,9 +40,10 @@ class Recipe:
         student: the model to train.
         alone: the student that a comparison trains alone, where it is another one; or None.
         teacher: a mapping of a teacher's keys, a recipe, run folder, checkpoint or weights file by name, or None.
+        teachers: the same by name, for several; and ensembles of them.
         data: the data module.
         task: ``"cross_entropy"``, or a loss module.
-        task_weight: of the task loss.
+        task_weight: of the task loss, a number or a schedule.
         terms: by name.
         deliveries: by name.
         algorithm: who trains whom; None: trained teachers teach the student.
@@ -59,9 +59,10 @@ class Recipe:
     student: Spec
     alone: Spec | None
     teacher: Mapping[str, Any] | str | None
+    teachers: Mapping[str, Mapping[str, Any] | str]
     data: Spec
     task: Spec | str
-    task_weight: float
+    task_weight: Spec | float
     terms: Mapping[str, TermSpec]
     deliveries: Mapping[str, Spec]
     inherit: Mapping[str, str]
@@ -88,8 +89,16 @@ class Recipe:
         """Whether anything comes from a teacher, or from terms on the student alone."""
         return bool(self.terms or self.deliveries or self.algorithm)
 
+    @property
+    def team(self) -> dict[str, Mapping[str, Any] | str]:
+        """All teachers by name; a single one is called teacher."""
+        return dict(self.teachers) if self.teacher is None else {"teacher": self.teacher}
+
     def make_task(self) -> str | nn.Module:
         return self.task if isinstance(self.task, str) else cast("nn.Module", self.task.make())
+
+    def make_task_weight(self) -> float | Schedule:
+        return self.task_weight.make() if isinstance(self.task_weight, Spec) else self.task_weight
 
     def plain(self) -> dict[str, Any]:
         """The whole recipe as YAML holds it, defaults included: it runs again as it stands."""
@@ -98,9 +107,10 @@ class Recipe:
             "student": self.student.plain(),
             "alone": None if self.alone is None else self.alone.plain(),
             "teacher": self.teacher,
+            "teachers": dict(self.teachers),
             "data": self.data.plain(),
             "task": self.task if isinstance(self.task, str) else self.task.plain(),
-            "task_weight": self.task_weight,
+            "task_weight": self.task_weight.plain() if isinstance(self.task_weight, Spec) else self.task_weight,
             "terms": {name: term.plain() for name, term in self.terms.items()},
             "deliveries": {name: delivery.plain() for name, delivery in self.deliveries.items()},
             "inherit": dict(self.inherit),
@@ -124,13 +134,14 @@ class Recipe:
 
     def without_teacher(self) -> Recipe:
         """The same training of the student alone, on the task."""
-        weight, student = self.task_weight or 1.0, self.alone or self.student
-        bare = replace(self, teacher=None, terms={}, deliveries={}, inherit={}, algorithm=None)
-        return replace(bare, student=student, alone=None, task_weight=weight)
+        full = 1.0 if isinstance(self.task_weight, Spec) else self.task_weight or 1.0
+        student = self.alone or self.student
+        bare = replace(self, teacher=None, teachers={}, terms={}, deliveries={}, inherit={}, algorithm=None)
+        return replace(bare, student=student, alone=None, task_weight=full)
 
-    def teacher_recipe(self) -> Recipe:
-        """The recipe by which the teacher is trained: its own keys, and of this recipe the place of the data."""
-        recipe = _teacher_recipe(cast("Mapping[str, Any]", self.teacher), self.name)
+    def teacher_recipe(self, name: str = "teacher") -> Recipe:
+        """The recipe by which a teacher is trained: its own keys, and of this recipe the place of the data."""
+        recipe = _teacher_recipe(cast("Mapping[str, Any]", self.team[name]), self.name, _where(name, self))
         if recipe.data.class_path == self.data.class_path:
             place = {k: self.data.init_args[k] for k in self.data.arguments if k in PLACE_KEYS}
             moved = recipe.data.plain() | {"init_args": {**recipe.data.init_args, **place}}
@@ -162,10 +173,11 @@ def read_recipe(name: str | Path, overrides: Iterable[str] = (), *, teacher: str
     if not isinstance(plain, dict):
         raise StillroomError("a recipe is a mapping", where=str(path), got=type(plain).__name__)
     recipe = cast("dict[str, Any]", plain)
-    section = recipe.get("teacher")
-    if isinstance(section, dict):
-        inherited = {key: recipe[key] for key in SHARED if key in recipe}
-        recipe["teacher"] = inherited | cast("dict[str, Any]", section)
+    inherited = {key: recipe[key] for key in SHARED if key in recipe}
+    recipe["teacher"] = _inheriting(inherited, recipe.get("teacher"))
+    if isinstance(several := recipe.get("teachers"), dict):
+        named = cast("dict[str, Any]", several)
+        recipe["teachers"] = {each: _inheriting(inherited, section) for each, section in named.items()}
     recipe, words = chosen(recipe, words, name=path.stem)
     recipe = overridden(recipe, words)
     if teacher is not None:
@@ -186,7 +198,12 @@ def checked(plain: Mapping[str, Any], *, name: str) -> Recipe:
     for key in ("student", "data", "optimizer", "trainer"):
         if plain.get(key) is None:
             raise StillroomError("this key is missing", where=key)
-    name = _name(str(plain.get("name") or name))
+    name = sections.name(str(plain.get("name") or name))
+
+    def complete(section: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+        own = _teacher_recipe(section, name, where).plain()
+        return {key: own[key] for key in SHARED}
+
     alone, scheduler, interval = plain.get("alone"), plain.get("scheduler"), plain.get("scheduler_interval", "epoch")
     if interval not in ("epoch", "step"):
         raise StillroomError(
@@ -196,54 +213,26 @@ def checked(plain: Mapping[str, Any], *, name: str) -> Recipe:
         name=name,
         student=spec("student", plain["student"], home=HOMES["student"]),
         alone=None if alone is None else spec("alone", alone, home=HOMES["alone"]),
-        teacher=_teacher(plain.get("teacher"), name),
+        teacher=team.teacher(plain.get("teacher"), "teacher", complete),
+        teachers=team.teachers(plain, complete),
         data=spec("data", plain["data"], home=HOMES["data"]),
-        task=_task(plain.get("task", "cross_entropy")),
-        task_weight=number("task_weight", plain.get("task_weight", 1.0)),
+        task=sections.task(plain.get("task", "cross_entropy")),
+        task_weight=weight("task_weight", plain.get("task_weight", 1.0)),
         terms=term_specs(plain.get("terms")),
-        deliveries=_deliveries(plain.get("deliveries")),
-        inherit=_inherit(plain.get("inherit"), plain.get("teacher")),
-        algorithm=_algorithm(plain.get("algorithm")),
+        deliveries=sections.deliveries(plain.get("deliveries")),
+        inherit=sections.inherit(plain.get("inherit"), taught=bool(plain.get("teacher") or plain.get("teachers"))),
+        algorithm=sections.algorithm(plain.get("algorithm")),
         optimizer=spec("optimizer", plain["optimizer"], home=HOMES["optimizer"], skip=("params",)),
         scheduler=None
         if scheduler is None
         else spec("scheduler", scheduler, home=HOMES["scheduler"], skip=("optimizer",)),
         scheduler_interval=interval,
-        trainer=_settings(plain["trainer"]),
-        seed=_seed(plain.get("seed", 0)),
+        trainer=sections.settings(plain["trainer"]),
+        seed=sections.seed(plain.get("seed", 0)),
     )
     if not recipe.terms and not recipe.algorithm and recipe.task_weight == 0:
         raise StillroomError("there is nothing to learn from: no terms, and no task loss", where="task_weight", got=0)
     return recipe
-
-
-def _deliveries(given: object) -> dict[str, Spec]:
-    sections = mapping("deliveries", given)
-    found = {name: spec(f"deliveries.{name}", section, home=DELIVERIES) for name, section in sections.items()}
-    for name, delivery in found.items():
-        if not isinstance(delivery.make(), Delivery):
-            raise StillroomError("this is no delivery", where=f"deliveries.{name}", got=delivery.class_path)
-    return found
-
-
-def _algorithm(given: object) -> Spec | None:
-    if given is None:
-        return None
-    found = spec("algorithm", given, home=HOMES["algorithm"], skip=SHARED_BY_ALGORITHMS)
-    if not (isinstance(found.target, type) and issubclass(found.target, Algorithm)):
-        raise StillroomError("this is no algorithm", where="algorithm", got=found.class_path)
-    return found
-
-
-def _inherit(given: object, teacher: object) -> dict[str, str]:
-    parts = mapping("inherit", given)
-    for path, origin in parts.items():
-        if not isinstance(origin, str):
-            expected = "the path of a module of the teacher"
-            raise StillroomError("this is no module", where=f"inherit.{path}", expected=expected, got=repr(origin))
-    if parts and teacher is None:
-        raise StillroomError("there is no teacher to inherit from", where="inherit", got=parts)
-    return parts
 
 
 def _replaced(section: object, teacher: str) -> Mapping[str, Any] | str:
@@ -256,54 +245,19 @@ def _replaced(section: object, teacher: str) -> Mapping[str, Any] | str:
     return teacher
 
 
-def _settings(given: object) -> TrainerSettings:
-    section = {"class_path": "stillroom.runs.settings.TrainerSettings", "init_args": mapping("trainer", given)}
-    return cast("TrainerSettings", spec("trainer", section, home="").make())
+def _inheriting(inherited: dict[str, Any], section: Any) -> Any:
+    """A teacher that is trained takes what it does not say from the recipe."""
+    trained = isinstance(section, dict) and "model" in section
+    return inherited | cast("dict[str, Any]", section) if trained else section
 
 
-def _task(given: Any) -> Spec | str:
-    if not isinstance(given, str) or "." in given or given[:1].isupper():
-        return spec("task", given, home=HOMES["task"])
-    task_loss(given)  # refuses a name that it does not know
-    return given
-
-
-def _teacher(given: object, name: str) -> Mapping[str, Any] | str | None:
-    """The section, complete: what it does not say must not come from elsewhere when the recipe is read again."""
-    if given is None or isinstance(given, str):
-        return given
-    if not isinstance(given, Mapping):
-        expected = "null, a mapping, or a recipe, run folder, checkpoint or weights file"
-        raise StillroomError("this is no teacher", where="teacher", expected=expected, got=repr(given))
-    section = cast("Mapping[str, Any]", given)
-    expect_known("teacher", section, TEACHER_KEYS)
-    weights, check = section.get("weights"), section.get("check", True)
-    if not isinstance(check, bool):
-        raise StillroomError("this must be true or false", where="teacher.check", got=repr(check))
-    own = {"model": spec("teacher.model", section.get("model"), home=HOMES["model"]).plain(), "weights": weights}
-    if weights is None:
-        plain = _teacher_recipe(section, name).plain()
-        return {**own, "check": check, **{key: plain[key] for key in SHARED}}
-    if not isinstance(weights, str):
-        raise StillroomError("this must be a path or an address", where="teacher.weights", got=repr(weights))
-    return {**section, **own, "check": check}
-
-
-def _teacher_recipe(section: Mapping[str, Any], name: str) -> Recipe:
+def _teacher_recipe(section: Mapping[str, Any], name: str, where: str) -> Recipe:
     plain = {key: section[key] for key in SHARED if key in section}
     try:
         return checked({**plain, "student": section["model"]}, name=name)
     except StillroomError as error:
-        raise error.at("teacher") from None
+        raise error.at(where) from None
 
 
-def _name(given: str) -> str:
-    if Path(given).name != given:  # it becomes the name of a folder
-        raise StillroomError("this cannot be a recipe's name", where="name", expected="no slashes", got=repr(given))
-    return given
-
-
-def _seed(given: object) -> int:
-    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given < 2**62:
-        raise StillroomError("this must be a whole number from 0", where="seed", got=repr(given))
-    return given
+def _where(name: str, recipe: Recipe) -> str:
+    return "teacher" if recipe.teacher is not None else f"teachers.{name}"

@@ -67,7 +67,7 @@ def _term(name: str, given: object, others: Sequence[str]) -> TermSpec:
         if key in section:
             parts[key] = _connector(f"{where}.{key}", section[key])
     if "weight" in section:
-        parts["weight"] = _weight(f"{where}.weight", section["weight"])
+        parts["weight"] = weight(f"{where}.weight", section["weight"])
     if "extra" in section:
         sites = mapping(f"{where}.extra", section["extra"])
         parts["extra"] = {name: _site(f"{where}.extra.{name}", site) for name, site in sites.items()}
@@ -91,7 +91,12 @@ def _connector(where: str, given: Any) -> Any:
     return spec(where, given, home=HOMES["connector"])
 
 
-def _weight(where: str, given: Any) -> Spec | float:
+def weight(where: str, given: Any) -> Spec | float:
+    """A number, or a schedule by class path.
+
+    Raises:
+        StillroomError: it is neither; names the key.
+    """
     is_class = isinstance(given, Mapping) or (isinstance(given, str) and given[:1].isalpha())
     return spec(where, given, home=HOMES["weight"]) if is_class else number(where, given)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,17 +11,17 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from stillroom.algorithms import Offline
+from stillroom.algorithms import Algorithm, Offline
 from stillroom.data import DataModule
 from stillroom.errors import StillroomError
 from stillroom.runs.check import check
-from stillroom.runs.fit import fit, prepared
+from stillroom.runs.fit import fit, rehearsed
 from stillroom.runs.folder import is_finished, last_checkpoint, new_folder, read_config
 from stillroom.runs.job import Job, Role
 from stillroom.runs.overrides import overridden
 from stillroom.runs.recipe import Recipe, checked
 from stillroom.runs.run import Run
-from stillroom.runs.teachers import trained_teacher
+from stillroom.runs.teachers import Training, trained_teachers
 
 RESUMABLE = ("trainer.", "data.root", "data.num_workers", "data.init_args.root", "data.init_args.num_workers")
 
@@ -89,19 +90,29 @@ def train_in(folder: Path, recipe: Recipe, role: Role, *, checkpoint: Path | Non
     """Train in this folder, from a checkpoint or from the start, and before that the teacher if it is not trained."""
     job = make_job(recipe, make_data(recipe), folder, role)
     check(job)  # rather now than after hours of training the teacher
-    teacher = trained_teacher(recipe, job.data, train=partial(train_teacher, pupil=job)) if recipe.distils else None
-    return fit(replace(job, teacher=teacher), checkpoint=checkpoint)
+    teachers = trained_teachers(recipe, job.data, training_for(job)) if recipe.distils else {}
+    return fit(replace(job, teachers=teachers), checkpoint=checkpoint)
 
 
-def train_teacher(recipe: Recipe, folder: Path, *, pupil: Job) -> None:
-    """Train a teacher where it is kept, going on with one that was stopped.
+def training_for(pupil: Job) -> Training:
+    """How the teachers of this job are trained where they are not yet.
 
-    First one that has learned nothing shows that it can teach the pupil: a site or a shape that is wrong does not
-    depend on what a teacher knows, and is better found now than after hours.
+    First networks that have learned nothing show that they can teach: a site or a shape that is wrong does not depend
+    on what a teacher knows, and is better found now than after hours.
     """
-    own = make_job(recipe, make_data(recipe), folder, "teacher")
-    check(own)
-    prepared(pupil, own.student).release()
+    return Training(check=_check_teacher, rehearse=partial(_rehearse, pupil), train=_train_teacher)
+
+
+def _check_teacher(recipe: Recipe, folder: Path) -> None:
+    check(make_job(recipe, make_data(recipe), folder, "teacher"))
+
+
+def _rehearse(pupil: Job, teachers: Mapping[str, nn.Module]) -> None:
+    rehearsed(pupil, teachers).distiller.release()
+
+
+def _train_teacher(recipe: Recipe, folder: Path) -> None:
+    """Where it is kept, going on with one that was stopped."""
     train_in(folder, recipe, "teacher", checkpoint=last_checkpoint(folder))
 
 
@@ -121,6 +132,9 @@ def make_job(recipe: Recipe, data: DataModule, folder: Path, role: Role) -> Job:
     """The recipe's parts as objects, without the teacher; the student's weights follow from the seed alone."""
     torch.manual_seed(recipe.seed)
     student = cast("nn.Module", recipe.student.make())
+    # The models of the algorithm draw their weights after the student, so that they differ from it.
+    made = None if recipe.algorithm is None else recipe.algorithm.maker()
+    kind = Offline if recipe.algorithm is None else cast("type[Algorithm]", recipe.algorithm.target)
     return Job(
         name=recipe.name,
         role=role,
@@ -136,10 +150,11 @@ def make_job(recipe: Recipe, data: DataModule, folder: Path, role: Role) -> Job:
         optimizer=recipe.optimizer.make,
         terms=recipe.make_terms(),
         deliveries=recipe.make_deliveries(),
-        algorithm=Offline if recipe.algorithm is None else recipe.algorithm.maker(),
+        algorithm=made or Offline,
+        teachers_for=kind.teachers_for,
         inherit=recipe.inherit,
         task=recipe.make_task(),
-        task_weight=recipe.task_weight,
+        task_weight=recipe.make_task_weight(),
         scheduler=None if recipe.scheduler is None else recipe.scheduler.make,
         scheduler_interval=recipe.scheduler_interval,
         seed=recipe.seed,
