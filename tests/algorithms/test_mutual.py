@@ -92,6 +92,19 @@ def test_the_distillers_terms_are_for_the_student_alone() -> None:
             torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-10, atol=1e-12)
 
 
+def test_peers_that_do_not_listen_learn_the_labels_alone() -> None:
+    players, batch = networks(torch.float64), batches(dtype=torch.float64)[0]
+    copies = copy.deepcopy(players)
+    step = make(players, weight=0.7, peers_listen=False).training_step(batch, 0)
+    assert step["parts"].keys() == {"task", "mutual", "peer1_task", "peer2_task"}
+    step["loss"].backward()
+    for player in range(3):
+        own = copy.deepcopy(copies)
+        by_hand(own, player, batch, weight=0.7 if player == 0 else 0.0, task=1.0).backward()
+        for mine, theirs in zip(players[player].parameters(), own[player].parameters(), strict=True):
+            torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-10, atol=1e-12)
+
+
 def test_a_step_returns_its_parts_and_their_weights() -> None:
     step = make(networks(), weight=0.7, task_weight=0.4).training_step(batches()[0], 0)
     mutual, tasks = ("mutual", "peer1_mutual", "peer2_mutual"), ("task", "peer1_task", "peer2_task")

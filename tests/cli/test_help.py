@@ -8,8 +8,9 @@ import pytest
 from words_said import said, usage
 
 from stillroom.cli.main import COMMANDS
-from stillroom.runs.recipe import KEYS, SHARED, TEACHER_KEYS
+from stillroom.runs.recipe import KEYS
 from stillroom.runs.settings import TrainerSettings
+from stillroom.runs.team import ENSEMBLE_KEYS, SHARED, TEACHER_KEYS
 from stillroom.runs.terms import TERM_KEYS
 
 
@@ -35,9 +36,9 @@ def test_every_command_explains_itself(name, word):
 @pytest.mark.parametrize("name", ["train", "compare"])
 def test_every_key_of_a_recipe_is_explained(name):
     _, out, _ = said(name, "--help")
-    words = out.replace(",", " ").replace(":", " ").replace(".NAME", "").split()
+    words = out.replace(",", " ").replace(":", " ").replace("{", " ").replace(".NAME", "").split()
     settings = [field.name for field in dataclasses.fields(TrainerSettings)]
-    for key in (*KEYS, *SHARED, *TEACHER_KEYS, *TERM_KEYS, *settings):
+    for key in (*KEYS, *SHARED, *TEACHER_KEYS, *ENSEMBLE_KEYS, *TERM_KEYS, *settings):
         assert key in words, key
 
 

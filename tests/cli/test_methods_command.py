@@ -44,7 +44,7 @@ def test_one_loss():
     assert (status, complaint) == (0, "")
     assert out.startswith("AttentionTransfer(p=2)\n\n")
     assert AttentionTransfer.__doc__.splitlines()[0] in out
-    assert "\nrecipes:         digits-method\n" in out
+    assert "\nrecipes:         cifar100-method, digits-method and " in out
     assert out.endswith("paper:           Zagoruyko, Komodakis, ICLR 2017\n")
     assert said("methods", "ICKD")[1].startswith("ICKD()\n\n")
 
@@ -53,7 +53,10 @@ def test_as_markdown():
     status, out, complaint = said("methods", "--markdown")
     assert (status, complaint) == (0, "")
     assert {line.count("|") for line in out.splitlines()} == {9}
-    assert "| `DKD` | logits | logits | teacher, labels | - | - | digits-method | Zhao et al., CVPR 2022 |\n" in out
+    assert (
+        "| `DKD` | logits | logits | teacher, labels | - | - | cifar100-method, digits-method | Zhao et al., CVPR 2022 |\n"
+        in out
+    )
 
 
 def test_refusals(away):

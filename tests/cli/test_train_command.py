@@ -57,7 +57,7 @@ def test_resume(here, tmp_path):
     ("words", "message"),
     [
         ("", "which recipe?; expected -c RECIPE, or -r RUN. `stillroom recipes` lists those that are shipped."),
-        ("-c digit", "-c: there is no recipe 'digit'. Did you mean 'digits'?"),
+        ("-c digit", "-c: there is no recipe 'digit'. Did you mean 'digits' or "),
         ("-c none.yaml", "-c: there is no such recipe file; got none.yaml."),
         ("-c digits -r run", "-r goes on with a run as it was begun; -c cannot change it; got digits."),
         ("-r run --out x", "-r goes on with a run as it was begun; --out cannot change it; got x."),

@@ -60,7 +60,7 @@ def trained(name: str, teacher: nn.Module, *words: str) -> tuple[list[float], li
     """The term called method and the cross entropy, step by step."""
     recipe = read_recipe("digits-method", [f"variant={name}", *words])
     job = make_job(recipe, make_data(recipe), Path("unused"), "distilled")
-    distiller = prepared(job, teacher if recipe.teacher else None)
+    distiller = prepared(job, {"teacher": teacher} if recipe.teacher else {})
     optimizer = job.optimizer(distiller.parameters())
     terms: list[float] = []
     tasks: list[float] = []

@@ -187,22 +187,6 @@ def test_its_parts_fit_together(case, words, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", [name for name in NOISE if measured_on(name)["class_path"] != "stillroom.data.Digits"])
-def test_it_takes_two_steps_without_data(name, words, tmp_path):
-    recipe = read_recipe(name, words(name))
-    job = make_job(recipe, make_data(recipe), tmp_path, "distilled")
-    own = recipe.teacher_recipe()
-    algorithm = rehearsed(job, {"teacher": make_job(own, make_data(own), tmp_path, "teacher").student})
-    optimizer, generation = algorithm.make_optimizer(), algorithm.generation
-    for _ in range(2):
-        generation.step(algorithm.objective(generation.generator(generation.numbers(4))))
-        step = algorithm.training_step({"inputs": job.data.sample(4)["inputs"]}, 0)
-        optimizer.zero_grad()
-        step["loss"].backward()
-        optimizer.step()
-        assert torch.isfinite(step["loss"])
-
-
 @pytest.mark.parametrize("name", DETECTION)
 def test_the_parts_of_a_detection_fit_together(name, words, tmp_path):
     """The same; the generated set has two classes where the recipe's has three, which the check would refuse."""

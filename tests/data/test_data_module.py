@@ -21,11 +21,12 @@ PAIRS = [(torch.full((2,), float(index)), index % 3) for index in range(10)]
 def test_the_constructor_is_a_schema(kind):
     parameters = inspect.signature(kind).parameters.values()
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters)
-    limit = {"splits"} if kind.__name__ in ("COCO", "VOC") else {"limit_per_class"}  # an image holds several classes
+    # An image of boxes holds several classes, and noise has none.
+    limit = {"COCO": {"splits"}, "VOC": {"splits"}, "Noise": {"steps"}}.get(kind.__name__, {"limit_per_class"})
     assert {"batch_size", "num_workers", *limit} <= {parameter.name for parameter in parameters}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--data", type=DataModule)
-    needed = {"file": "some.npz"} if kind.__name__ == "Arrays" else {}
+    needed = {"Arrays": {"file": "some.npz"}, "Noise": {"shape": [1, 2, 2], "steps": 3}}.get(kind.__name__, {})
     spec = {"class_path": f"stillroom.data.{kind.__name__}", "init_args": {"batch_size": 7, **needed}}
     made = parser.instantiate(parser.parse_object({"data": spec})).data
     assert (type(made), made.batch_size, made.num_workers, made.seed) == (kind, 7, 0, 0)

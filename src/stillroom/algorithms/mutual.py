@@ -35,6 +35,7 @@ class Mutual(Algorithm):
         peers: further classifiers of the same classes, at least one; their first weights must not be the student's.
         loss: called as ``loss(logits, others_logits)``; None for ``KLDivergence(tau=1)``.
         weight: of the mean over the others.
+        peers_listen: False for teachers that are trained beside the student: they learn from the labels alone.
 
     Raises:
         StillroomError: there is no peer, one object plays twice, the loss has parameters, or a term has the name of a
@@ -51,6 +52,7 @@ class Mutual(Algorithm):
         peers: list[nn.Module],
         loss: nn.Module | None = None,
         weight: float = 1.0,
+        peers_listen: bool = True,
         optimizer: OptimizerMaker,
         scheduler: SchedulerMaker | None = None,
         scheduler_interval: Literal["epoch", "step"] = "epoch",
@@ -67,7 +69,7 @@ class Mutual(Algorithm):
         )
         self.loss = KLDivergence() if loss is None else loss
         _check_players([distiller.student, *peers], self.loss)
-        self.weight = weight
+        self.weight, self.peers_listen = weight, peers_listen
         self.peers = nn.ModuleList(peers)
         self.accompanied_by({f"peer{number}": peer for number, peer in enumerate(peers, start=1)})
         refuse_names(
@@ -84,7 +86,8 @@ class Mutual(Algorithm):
         for player, name in enumerate(self.companions, start=1):
             if self.task_weight != 0:
                 self._add(step, f"{name}_task", self.task(outputs[player], context), self.task_weight)
-            self._add(step, f"{name}_mutual", self._mutual(logits, player), self.weight)
+            if self.peers_listen:
+                self._add(step, f"{name}_mutual", self._mutual(logits, player), self.weight)
         return step
 
     def rehearse(self, batch: Mapping[str, Any]) -> None:

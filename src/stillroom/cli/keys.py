@@ -21,7 +21,7 @@ keys of a recipe (a class is a path, {class_path: ..., init_args: {...}}, or a n
                          how it is trained, by default as the recipe's file says; once, and kept under runs/teachers
   teachers.NAME        in place of teacher: several, each as above; or {members: [NAME, ...], weights: confidence or
                          numbers, tau: ...}, the mean of others. A term says which: teacher: NAME/site
-  data                 Digits, MNIST, FashionMNIST, CIFAR10, CIFAR100, Arrays, ImageFolder; of boxes VOC, COCO
+  data                 Digits, MNIST, FashionMNIST, CIFAR10, CIFAR100, Arrays, ImageFolder; of boxes VOC, COCO; Noise
   task, task_weight    cross_entropy, a loss class, or detection (the model's own losses), and its weight; 0 leaves it
                          out, labels are optional then
   terms.NAME           what the teacher teaches:
@@ -35,6 +35,8 @@ keys of a recipe (a class is a path, {class_path: ..., init_args: {...}}, or a n
   deliveries.NAME      what the student takes over: FunctionDelivery, MethodDelivery or ModuleDelivery
   inherit              {path of the student's module: path of the teacher's} that the student starts with
   variant, variants    a name, and {name: sections in place of the recipe's}: -o variant=NAME picks one
+  algorithm            who trains whom: FactorStage, Mutual, MeanTeacher, SelfDistill, DAFL, DFAD, ZSKT; where it says
+                       nothing, trained teachers teach the student
   optimizer            SGD, AdamW or another class of torch.optim
   scheduler            null, or a class of torch.optim.lr_scheduler
   scheduler_interval   epoch or step
