@@ -71,7 +71,7 @@ CASES: dict[str, Case] = {
     "CRD": Case(
         variants=(
             {"student_dim": 3, "teacher_dim": 3, "samples": 9, "dim": 4, "negatives": 5},
-            {"student_dim": 4, "teacher_dim": 2, "samples": 12, "negatives": 40, "tau": 0.5, "momentum": 0.9},
+            {"student_dim": 4, "teacher_dim": 2, "samples": 12, "dim": 6, "negatives": 11, "tau": 0.5, "momentum": 0.9},
         ),
         samplers=tuple(identified(sampler) for sampler in (unlike((3,), (3,)), maps, unlike((4,), (2, 2, 3)))),
         aged=after_an_epoch,

@@ -13,6 +13,13 @@ from sklearn.datasets import load_digits
 
 from stillroom.runs import load, read_recipe, train
 
+
+@pytest.fixture(autouse=True)
+def _latencies_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These networks are of their own size: a batch of 64 to measure them by would take the most of the time."""
+    monkeypatch.setattr("stillroom.runs.conclude.LATENCY_BATCH", 2)
+
+
 QUICK = ("trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.progress=false", "data.num_workers=0")
 
 
