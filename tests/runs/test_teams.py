@@ -214,3 +214,18 @@ def test_weights_that_the_model_itself_brings_are_never_trained(place: Path) -> 
     found = trained_teachers(recipe, make_data(recipe), Training(check=never, rehearse=never, train=never))
     assert found["own"].folder is None
     assert read_recipe(write(place, **recipe.plain())).plain() == recipe.plain()
+
+
+def test_overrides_reach_into_one_of_several_teachers(place: Path) -> None:
+    path = write(place)
+    recipe = read_recipe(path, ["teachers.wide.model.width=3", "teachers.other.trainer.max_epochs=7"])
+    assert recipe.teachers["wide"]["model"]["init_args"]["width"] == 3
+    assert recipe.teachers["other"]["trainer"]["max_epochs"] == 7
+    assert recipe.teachers["wide"]["trainer"]["max_epochs"] == 2
+    assert recipe.teacher_recipe("wide").student.init_args["width"] == 3
+    fewer = read_recipe(path, ["teachers.other=null", "terms.hint=null"])
+    assert list(fewer.teachers) == ["wide"]
+    with pytest.raises(StillroomError, match=r"^teachers\.wide\.model: SmallCNN has no argument 'widht'"):
+        read_recipe(path, ["teachers.wide.model.widht=3"])
+    with pytest.raises(StillroomError, match=r"^-o teachers\.wild: there is no teacher 'wild'\. Did you mean 'wide'"):
+        read_recipe(path, ["teachers.wild=null"])

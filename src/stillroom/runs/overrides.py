@@ -24,11 +24,12 @@ HOMES: Mapping[str, str] = {
     "teacher_connector": "stillroom.connectors",
     "weight": "stillroom.distillers",
     "task_weight": "stillroom.distillers",
+    "transform": "stillroom.connectors",
 }
 """The package in which a class name without a dot is looked up, by the last key of its section."""
 RECORDERS, DELIVERIES = "stillroom.recorders", "stillroom.deliveries"
 """The same for the sites of a term and for deliveries."""
-NAMED: Mapping[str, str] = {"terms": "term", "deliveries": "delivery"}
+NAMED: Mapping[str, str] = {"terms": "term", "deliveries": "delivery", "teachers": "teacher"}
 """What a section holds under names that the recipe gives."""
 
 
@@ -37,7 +38,7 @@ def overridden(recipe: Mapping[str, Any], overrides: Iterable[str]) -> dict[str,
 
     Keys are dotted; inside a class's section an argument may stand without ``init_args`` (``data.root=...``). Values
     are read as YAML. A new ``class_path`` keeps those arguments that the new class accepts. ``terms.kl=null`` takes a
-    term out, ``deliveries.mask=null`` a delivery.
+    term out, ``deliveries.mask=null`` a delivery, ``teachers.big=null`` a teacher.
 
     Raises:
         StillroomError: a word without ``=``, a key that leads through something that is no mapping, or a term or
@@ -62,8 +63,9 @@ def is_class_section(path: tuple[str, ...]) -> bool:
         return len(path) == 3 and path[2] in HOMES
     if path[0] == "deliveries":
         return len(path) == 2
-    if path[0] == "teacher":
-        return len(path) == 2 and path[1] in HOMES and path[1] != "weight"
+    if path[0] in ("teacher", "teachers"):
+        # One of several has a name in between.
+        return len(path) == 2 + (path[0] == "teachers") and path[-1] in HOMES and path[-1] != "weight"
     return len(path) == 1 and path[0] in HOMES
 
 
