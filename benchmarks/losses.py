@@ -25,6 +25,7 @@ from stillroom.models import resnet8x4
 from stillroom.runs.machine import hardware, now, versions
 from works import Work
 
+WIDTH = 170
 RESULTS = Path(__file__).parent / "results" / "losses.json"
 SECONDS = 0.2  # that a block takes, if a step takes less
 MIB = 2**20
@@ -125,20 +126,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.rounds < 1:
         parser.error(f"--rounds is 1 or more, not {options.rounds}")
     torch.set_num_threads(options.threads)
-    console, facts = Console(), {name: [] for name in options.loss}
+    # A file or a pipe is no terminal of 80 columns: nothing of the table is cut there.
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    facts, noisy = {name: [] for name in options.loss}, []
     for name in options.loss:
         for work in PAIRS[name].works:
             with console.status(f"{name}, {work.name}"):
                 try:
                     found = measured(PAIRS[name], work, rounds=options.rounds)
                 except NoisyMachineError as error:
-                    parser.exit(2, f"{name}: {error}\n")
+                    noisy.append(f"{name}, {work.name}: {error}")
+                    continue
             facts[name].append(summary(work, *found))
     machine = hardware(torch.device("cpu"))
     console.print(table(f"{machine}; {options.rounds} rounds", facts))
     conditions = {"date": now(), "versions": versions(), "hardware": machine}
     write_json(options.json, {"benchmark": "losses", **conditions, "losses": facts})
-    return 0
+    for line in noisy:
+        print(line, file=sys.stderr)
+    return 2 if noisy else 0
 
 
 if __name__ == "__main__":
