@@ -59,6 +59,17 @@ def test_the_gain_is_paired_by_seed():
     assert found.last.deviation == pytest.approx(0.01)
 
 
+def test_companions_are_told_over_the_seeds():
+    runs = make.comparison_with_peers()
+    found = reports.compare_runs(runs, name="x")
+    assert found.companions.keys() == {"peer1"}
+    assert found.companions["peer1"].values == pytest.approx([0.91, 0.92, 0.93])
+    assert found.companions["peer1"].deviation == pytest.approx(0.01)
+    assert reports.from_json(reports.to_json(found)) == found
+    one_less = {name: replace(run, companions={}) if name == "distilled-1" else run for name, run in runs.items()}
+    assert reports.compare_runs(one_less, name="x").companions["peer1"].mean is None
+
+
 def test_one_seed_has_no_deviation():
     results = compared([0.80], [0.82])
     assert results.rows[0].last.deviation is None

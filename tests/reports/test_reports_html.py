@@ -100,6 +100,13 @@ def test_a_single_run(tmp_path):
     assert ("table", {"class": "pairs"}) in found.tags
 
 
+def test_what_was_trained_beside_the_student(tmp_path):
+    found = page(make.write_comparison(tmp_path / "c", make.comparison_with_peers()))
+    assert "Trained beside the student" in found.texts["h2"]
+    assert {"distilled-0: peer1", "distilled-2: peer1"} <= set(found.texts["th"])
+    assert {"92.00 ± 1.00", "accuracy 93.00 % (epoch 10)", "accuracy 94.00 % (epoch 10)"} <= set(found.texts["td"])
+
+
 def test_a_run_without_teacher_and_terms(tmp_path):
     found = page(make.write_run(tmp_path / "r", make.run("alone")))
     assert found.texts["h2"] == ["Result", "Learning curves", "Cost", "Origin"]

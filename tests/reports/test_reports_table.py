@@ -52,6 +52,18 @@ def test_the_rows_of_a_comparison(tmp_path):
     assert distilled[:3] == ["student distilled", "93.20 ± 1.20", "93.30 ± 0.80"]
 
 
+def test_what_was_trained_beside_the_student_stands_below_it(tmp_path):
+    folder = written(tmp_path / "c", reports.compare_runs(make.comparison_with_peers(), name="cifar10-resnet18"))
+    *_, distilled, peer = markdown_cells(reports.markdown(folder))
+    assert distilled[0] == "student distilled"
+    assert peer == ["peer1", "92.00 ± 1.00", *["-"] * 6]
+    alone = written(tmp_path / "r", make.with_a_peer(make.run(), 0.91))
+    cells = dict(markdown_cells(reports.markdown(alone)))
+    assert cells["peer1: test accuracy"] == "91.00 % (epoch 10)"
+    assert cells["peer1: validation accuracy"] == "92.00 % (epoch 10)"
+    assert cells["teacher: test accuracy"] == "95.00 % (epoch 10)"
+
+
 def test_the_notes_of_a_comparison(tmp_path):
     text = reports.markdown(compared(tmp_path / "c"))
     assert "\n\n2025-03-04 · seeds 0, 1, 2 · 10 epochs · NVIDIA H200\n\n" in text

@@ -48,6 +48,7 @@ def compare_runs(runs: Mapping[str, RunResults], *, name: str) -> ComparisonResu
         best_by=students[0].best_by,
         metric=students[0].metric,
         rows=rows,
+        companions=_companions(students, shared_split(runs.values())),
     )
 
 
@@ -117,6 +118,17 @@ def _row(role: Role, runs: Mapping[str, RunResults], split: Split, *, name: str)
         batch=models[0].batch,
         seconds=_mean(run.seconds for run in results),
     )
+
+
+def _companions(students: Sequence[RunResults], split: Split) -> dict[str, Spread]:
+    """What was trained beside the students, by name, over the seeds."""
+    return {name: spread([_beside(run, name, split) for run in students]) for name in students[0].companions}
+
+
+def _beside(run: RunResults, name: str, split: Split) -> float | None:
+    facts = run.companions.get(name)
+    score = facts and (facts.test if split == "test" else facts.validation)
+    return score.accuracy if score else None
 
 
 def _accuracy(run: RunResults, split: Split, *, best: bool) -> float | None:

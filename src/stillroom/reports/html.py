@@ -47,6 +47,7 @@ def write_report(folder: str | Path) -> Path:
         parts=figures.parts(runs),
         costs=_costs(runs),
         teachers=_teachers(teachers, results.metric),
+        companions=_companions(runs),
         samples=_picture(folder / SAMPLES),
         config=_config(folder),
     )
@@ -69,6 +70,15 @@ def _teachers(teachers: dict[str, TeacherFacts], metric: str) -> Cells:
         for name, facts in teachers.items()
     ]
     return Cells("Teacher", ["", "folder", "test", "validation"], rows, [])
+
+
+def _companions(runs: Sequence[Run]) -> Cells:
+    rows = [
+        [f"{run.label}: {name}", *(_told(score, run.results.metric) for score in (facts.test, facts.validation))]
+        for run in runs
+        for name, facts in run.results.companions.items()
+    ]
+    return Cells("Trained beside the student", ["", "test", "validation"], rows, [])
 
 
 def _told(score: Score | None, metric: str) -> str:

@@ -157,6 +157,7 @@ class ComparisonResults:
         split: the split of the rows' values: test, or validation where a student has no test scores.
         best_by: as in the runs.
         metric: what the values are.
+        companions: what was trained beside the distilled student, by name: the metric after the last epoch.
     """
 
     format: Literal[1] = 1
@@ -171,6 +172,7 @@ class ComparisonResults:
     best_by: Split
     metric: str = ACCURACY
     rows: list[Row]
+    companions: dict[str, Spread] = field(default_factory=dict[str, Spread])
 
     def __post_init__(self) -> None:
         for row in self.rows:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from stillroom.reports import words
 from stillroom.reports.comparison import ROW_NAMES
-from stillroom.reports.results import ComparisonResults, Results, Row, RunResults, Split, read
+from stillroom.reports.results import ComparisonResults, Results, Row, RunResults, Split, TeacherFacts, read
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def cells(results: Results) -> Cells:
     """The text of every cell and note."""
     notes = [note for note in (words.facts(results), words.gain_sentence(results)) if note]
     if isinstance(results, ComparisonResults):
-        return Cells(results.name, _comparison_header(results), _comparison_rows(results.rows), notes)
+        rows = [*_comparison_rows(results.rows), *_companion_rows(results)]
+        return Cells(results.name, _comparison_header(results), rows, notes)
     return Cells(results.name, ["", ROW_NAMES[results.role]], _run_rows(results), notes)
 
 
@@ -100,6 +101,12 @@ def _comparison_rows(rows: list[Row]) -> list[list[str]]:
     ]
 
 
+def _companion_rows(results: ComparisonResults) -> list[list[str]]:
+    """What was trained beside the distilled student is measured after the last epoch alone."""
+    width = len(_comparison_header(results))
+    return [[name, words.points(last), *[words.NONE] * (width - 2)] for name, last in results.companions.items()]
+
+
 def _run_rows(results: RunResults) -> list[list[str]]:
     model = results.model
     sizes = (model.size_mb, model.latency_one_ms, model.latency_batch_ms, results.seconds)
@@ -107,7 +114,7 @@ def _run_rows(results: RunResults) -> list[list[str]]:
     return [
         *_score_rows(results, "test"),
         *_score_rows(results, "validation"),
-        *_teacher_rows(results),
+        *_rows_beside(results),
         *([name, text] for name, text in zip(_size_names({model.batch}), texts, strict=True)),
     ]
 
@@ -123,13 +130,18 @@ def _score_rows(results: RunResults, split: Split) -> list[list[str]]:
     ]
 
 
-def _teacher_rows(results: RunResults) -> list[list[str]]:
+def _rows_beside(results: RunResults) -> list[list[str]]:
     return [
-        [f"{words.teacher(name)}: {split} {words.measure(score, results.metric)}", words.reached(score)]
-        for name, facts in results.teacher.items()
+        [f"{name}: {split} {words.measure(score, results.metric)}", words.reached(score)]
+        for name, facts in _measured_beside(results).items()
         for split, score in (("test", facts.test), ("validation", facts.validation))
         if score is not None
     ]
+
+
+def _measured_beside(results: RunResults) -> dict[str, TeacherFacts]:
+    """Teachers and companions, by what they are called in a table."""
+    return {words.teacher(name): facts for name, facts in results.teacher.items()} | results.companions
 
 
 def _size_names(batches: set[int]) -> list[str]:
