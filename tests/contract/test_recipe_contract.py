@@ -127,12 +127,12 @@ def words(data_root, shapes, photos, monkeypatch, tmp_path_factory):
     for kind, classes in CIFAR.items():
         monkeypatch.setattr(torchvision.datasets, kind, cifar(classes))
 
-    def found(name):
+    def found(name, *chosen):
         if on(name, "ImageFolder"):
             return [*QUICK, *QUICK_TEACHER, *FOLDERS, f"data.root={photos}"]
         own = ["data.validation=20"] if on(name, "MNIST") else ["data.folder=voc"] if on(name, "VOC") else []
         root = [f"data.root={data_root if on(name, 'MNIST') else shapes}"] if own else []
-        teacher = read_recipe(name).teacher
+        teacher = read_recipe(name, chosen).teacher
         if isinstance(teacher, str):
             return [*QUICK, *own, *root, f"teacher={chained(teacher)}"]
         taught = [*QUICK_TEACHER, *(f"teacher.{word}" for word in own)] if teacher is not None else []
@@ -173,7 +173,8 @@ def test_its_parts_fit_together(case, words, tmp_path, monkeypatch):
     """Student, teachers, terms, task, algorithm, optimizer and data are built and understand each other."""
     monkeypatch.chdir(tmp_path)
     name, _, variant = case.partition(" ")
-    recipe = read_recipe(name, [*words(name), *([f"variant={variant}"] if variant else [])])
+    chosen = [f"variant={variant}"] if variant else []
+    recipe = read_recipe(name, [*words(name, *chosen), *chosen])
     data = make_data(recipe)
     algorithm = rehearsed(make_job(recipe, data, tmp_path, "distilled"), untrained(recipe, data))
     assert type(algorithm).__name__ == (

@@ -16,6 +16,7 @@ from stillroom.models.cifar_resnet import (
     resnet56,
     resnet110,
 )
+from stillroom.models.cnn13 import CNN13
 from stillroom.models.download import fetch
 from stillroom.models.generators import DAFLGenerator, ZSKTGenerator
 from stillroom.models.hidden_patches import HiddenPatches
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from stillroom.models.retinanet import RetinaNet
 
 __all__ = [
+    "CNN13",
     "VGG",
     "CifarMobileNetV2",
     "CifarResNet",
