@@ -35,7 +35,9 @@ def test_eval(source):
     status, out, complaint = said("eval", source)
     assert (status, complaint) == (0, "")
     assert re.fullmatch(
-        r"test: accuracy \d+\.\d\d %, loss \d\.\d{4}, 300 samples \(always naming the largest class: 10\.3 %\)\n", out
+        r"test: accuracy \d+\.\d\d %, top-5 \d+\.\d\d %, loss \d\.\d{4}, 300 samples "
+        r"\(always naming the largest class: 10\.3 %\)\n",
+        out,
     )
 
 
@@ -43,7 +45,8 @@ def test_eval_gives_the_results_of_the_run(here):
     found = json.loads((here / "run" / "results.json").read_text())
     for split in ("test", "validation"):
         last = found[split]["last"]
-        start = f"{split}: accuracy {100 * last['accuracy']:.2f} %, loss {last['loss']:.4f}, 300 samples"
+        reached = f"accuracy {100 * last['accuracy']:.2f} %, top-5 {100 * last['top5']:.2f} %, loss {last['loss']:.4f}"
+        start = f"{split}: {reached}, 300 samples"
         assert said("eval", "run", "--split", split)[1].startswith(start)
     assert said("eval", "-o", "data.batch_size=7", "run")[1].startswith("test: accuracy ")
 

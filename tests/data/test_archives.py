@@ -119,6 +119,13 @@ def test_the_format_of_cifar_is_read(tmp_path, monkeypatch, kind, key, batches, 
     assert 0.2 < std.min() < std.max() < 0.3
 
 
+def test_the_means_of_cifar_may_be_others(tmp_path, monkeypatch):
+    kind = torchvision.datasets.CIFAR100
+    write_cifar(tmp_path / "cifar-100-python", monkeypatch, kind, "fine_labels", ["a", "b"], ["train"])
+    plain = CIFAR100(root=str(tmp_path), validation=0, mean=[0.5] * 3, std=[0.25] * 3).sources.plain
+    assert (plain.mean.flatten().tolist(), plain.std.flatten().tolist()) == ([127.5] * 3, [63.75] * 3)
+
+
 def test_cifar_training_images_are_cropped_and_mirrored_unless_told_otherwise(tmp_path, monkeypatch):
     kind = torchvision.datasets.CIFAR100
     write_cifar(tmp_path / "cifar-100-python", monkeypatch, kind, "fine_labels", ["a", "b"], ["train"])

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -65,6 +67,18 @@ def test_a_channel_of_one_value_stays_finite(tmp_path):
         tmp_path, arrays(train_images=np.full((40, 6, 5), 9, np.uint8), test_images=np.zeros((8, 6, 5), np.uint8))
     )
     assert next(iter(data.test_dataloader()))["inputs"].isfinite().all()
+
+
+def test_means_and_deviations_may_be_given(tmp_path):
+    made = arrays()
+    data = module(tmp_path, made, mean=[0.5, 0.5, 0.5], std=[0.25, 0.5, 1.0])
+    image = torch.tensor(made["test_images"][3] / 255 - 0.5).permute(2, 0, 1)
+    expected = image / torch.tensor([0.25, 0.5, 1.0]).view(3, 1, 1)
+    found = next(iter(data.test_dataloader()))["inputs"][3]
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
+    message = "some.npz.mean: not one mean for each channel; expected 3, got 1."
+    with pytest.raises(StillroomError, match=re.escape(message)):
+        module(tmp_path, made, mean=[0.5], std=[0.5]).sources  # noqa: B018 - it is read then
 
 
 def test_a_full_path_needs_no_root(tmp_path):

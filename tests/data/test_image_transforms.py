@@ -1,4 +1,5 @@
 import pickle
+import re
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from stillroom.data.transforms import ShiftAndFlip, Standardise, image_tensor
+from stillroom.errors import StillroomError
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
 
@@ -21,6 +23,16 @@ def test_standardised_pixels_are_those_of_torchvision(image):
     before = image.clone()
     torch.testing.assert_close(Standardise(MEAN, STD)(image), expected, rtol=0, atol=1e-6)
     assert torch.equal(image, before)
+
+
+@pytest.mark.parametrize(("mean", "std"), [([0.5], [0.5, 0.5]), ([0.5], [0.0]), ([], [])])
+def test_what_no_channel_has_is_refused(mean, std):
+    message = (
+        "these are no means and deviations of channels; expected one of each for each channel, deviations above 0, "
+        f"got mean={mean}, std={std}."
+    )
+    with pytest.raises(StillroomError, match=f"^{re.escape(message)}$"):
+        Standardise(mean, std)
 
 
 def test_pixels_that_are_floats_already_are_not_overwritten():

@@ -64,6 +64,15 @@ def test_what_was_trained_beside_the_student_stands_below_it(tmp_path):
     assert cells["teacher: test accuracy"] == "95.00 % (epoch 10)"
 
 
+def test_the_share_among_the_five_best_stands_beside_the_accuracy(tmp_path):
+    found = make.run()
+    last = replace(found.test.last, top5=0.9925)
+    folder = written(tmp_path / "r", replace(found, test=replace(found.test, last=last)))
+    cells = dict(markdown_cells(reports.markdown(folder)))
+    assert cells["test accuracy, last epoch"] == "93.00 %, top-5 99.25 % (epoch 10)"
+    assert cells["test accuracy, best epoch"] == "93.50 % (epoch 8)"
+
+
 def test_the_notes_of_a_comparison(tmp_path):
     text = reports.markdown(compared(tmp_path / "c"))
     assert "\n\n2025-03-04 · seeds 0, 1, 2 · 10 epochs · NVIDIA H200\n\n" in text

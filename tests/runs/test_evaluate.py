@@ -37,6 +37,14 @@ def test_means_are_over_samples_not_over_batches():
     assert found.loss == pytest.approx(expected.item())
 
 
+def test_the_share_among_the_five_best():
+    logits = torch.arange(7.0).repeat(4, 1)  # the five best are 2 to 6
+    found = evaluate(Logits(), batches(logits, [6, 2, 1, 0], size=3), task=nn.CrossEntropyLoss())
+    assert (found.accuracy, found.top5) == (1 / 4, 2 / 4)
+    five = evaluate(Logits(), batches(logits[:, :5], [4, 4, 4, 0], size=3), task=nn.CrossEntropyLoss())
+    assert five.top5 is None
+
+
 def test_modes_are_put_back_also_after_an_error():
     model = Logits().train()
     model.inner.eval()

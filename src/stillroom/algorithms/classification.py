@@ -15,6 +15,8 @@ from stillroom.distillers import call
 from stillroom.errors import StillroomError
 from stillroom.recorders import describe
 
+FIVE = 5
+
 
 class Classification(Task):
     """Args:
@@ -57,13 +59,14 @@ class _Answers(Meter):
     """Counts, and no averages over batches."""
 
     right: list[Tensor]
+    among_five: list[Tensor]
     labels: list[Tensor]
     losses: list[Tensor]
 
     def __init__(self, task: Classification, *, joint: bool) -> None:
         super().__init__(sync_on_compute=joint)
         self._task = [task]  # not registered: it is no part of the meter
-        for name in ("right", "labels", "losses"):
+        for name in ("right", "among_five", "labels", "losses"):
             self.add_state(name, [], dist_reduce_fx="cat")
 
     def update(self, model: nn.Module, inputs: Any, context: Mapping[str, Any]) -> None:
@@ -75,6 +78,8 @@ class _Answers(Meter):
                 got=f"label {int(labels.max())}",
             )
         self.right.append(logits.argmax(1) == labels)
+        if logits.shape[1] > FIVE:
+            self.among_five.append((logits.topk(FIVE, dim=1).indices == labels.unsqueeze(1)).any(1))
         self.labels.append(labels)
         self.losses.append(self._task[0].loss(logits, labels).detach().reshape(1) * len(labels))
 
@@ -82,7 +87,9 @@ class _Answers(Meter):
         right, labels, losses = (dim_zero_cat(each).cpu() for each in (self.right, self.labels, self.losses))
         count = len(labels)
         chance = float(torch.bincount(labels).max()) / count
-        return Evaluation(int(right.sum()) / count, float(losses.double().sum()) / count, count, chance)
+        accuracy, loss = int(right.sum()) / count, float(losses.double().sum()) / count
+        top5 = int(dim_zero_cat(self.among_five).sum()) / count if len(self.among_five) else None
+        return Evaluation(accuracy, loss, count, chance, top5=top5)
 
 
 def logits_of(output: Any) -> Tensor:

@@ -24,6 +24,8 @@ class Evaluation:
         count: of samples.
         chance: what the metric reaches without looking at the samples.
         metric: its name.
+        top5: share of samples whose class is among the five most probable ones; None for five classes or fewer, and
+            for what is no classifier.
     """
 
     accuracy: float
@@ -31,6 +33,7 @@ class Evaluation:
     count: int
     chance: float
     metric: str = "accuracy"
+    top5: float | None = None
 
     @property
     def beats_chance(self) -> bool:

@@ -17,7 +17,8 @@ def run(arguments: Namespace) -> None:
 
     found = evaluate_source(arguments.source, split=arguments.split, overrides=arguments.override)
     chance = f" (always naming the largest class: {100 * found.chance:.1f} %)" if found.chance else ""
+    top5 = "" if found.top5 is None else f"top-5 {100 * found.top5:.2f} %, "
     print(
-        f"{arguments.split}: {found.metric} {100 * found.accuracy:.2f} %, loss {found.loss:.4f}, "
+        f"{arguments.split}: {found.metric} {100 * found.accuracy:.2f} %, {top5}loss {found.loss:.4f}, "
         f"{found.count:,} samples{chance}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -26,7 +27,7 @@ class Arrays(DataModule):
     It may hold ``val_images`` and ``val_labels``, too, and the classes' names as ``label_names``. Images are uint8
     (N, H, W) or (N, H, W, C) with 1 or 3 channels, labels whole numbers (N,) from 0.
 
-    Inputs: float32 (C, H, W), standardised by the mean and deviation of each channel over all training images.
+    Inputs: float32 (C, H, W), (pixel - mean) / std with pixels between 0 and 1.
 
     Args:
         file: its name in the folder ``root``, or its full path.
@@ -35,12 +36,14 @@ class Arrays(DataModule):
         root: the folder; None: STILLROOM_DATA, else ``data``.
         shift: training images are shifted at random by up to so many pixels each way.
         flip: training images are mirrored half of the time.
+        mean: of each channel; None: that of all training images.
+        std: of each channel; None: the deviation of all training images.
         validation: how many training images are held out, always the same, where the file has no validation set; 0:
             the test set is the validation set.
         limit_per_class: train on so many images of each class; None: on all.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what every data module takes, and how images are prepared
         self,
         *,
         file: str,
@@ -49,6 +52,8 @@ class Arrays(DataModule):
         root: str | None = None,
         shift: int = 0,
         flip: bool = False,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
         validation: int = 1000,
         limit_per_class: int | None = None,
     ) -> None:
@@ -56,6 +61,7 @@ class Arrays(DataModule):
         self.path = data_folder(root) / file
         self.augmentation = ShiftAndFlip(shift, flip=flip) if shift or flip else None
         self.validation, self.limit_per_class = validation, limit_per_class
+        self.mean, self.std = mean, std
 
     def read(self) -> Sources:
         try:
@@ -67,7 +73,7 @@ class Arrays(DataModule):
                 test,
                 validation=_image_set(arrays, "val") if "val_images" in arrays else self.validation,
                 limit_per_class=self.limit_per_class,
-                standardise=_standardise(train),
+                standardise=_standardise(train, self.mean, self.std),
                 augmentation=self.augmentation,
                 class_names=class_names,
             )
@@ -115,7 +121,7 @@ def _class_names(arrays: dict[str, Array], sets: list[ImageSet]) -> list[str]:
     return names
 
 
-def _standardise(train: ImageSet) -> Standardise:
+def _standardise(train: ImageSet, mean: Sequence[float] | None, std: Sequence[float] | None) -> Standardise:
     pixels = train.images.transpose(0, 1).flatten(1).to(torch.float32) / 255
     deviation = pixels.std(1, correction=0).clamp_min(1 / 255)  # a channel of one value stays finite
-    return Standardise(pixels.mean(1).tolist(), deviation.tolist())
+    return Standardise(pixels.mean(1).tolist() if mean is None else mean, deviation.tolist() if std is None else std)

@@ -6,6 +6,8 @@ Y. Tian, D. Krishnan, P. Isola: Contrastive Representation Distillation, 2020, t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torchvision
 
 from stillroom.data.archives import read_archive
@@ -17,13 +19,15 @@ from stillroom.data.transforms import ShiftAndFlip, Standardise
 class CIFAR100(DataModule):
     """60,000 coloured images of 32x32 pixels, 100 classes; the 10,000 test images are those of the original split.
 
-    Inputs: float32 (3, 32, 32), standardised by the training set's mean and deviation of each channel.
+    Inputs: float32 (3, 32, 32), (pixel - mean) / std with pixels between 0 and 1.
 
     Args:
         batch_size: per process.
         num_workers: loading processes.
         root: the folder in which ``cifar-100-python`` lies or is put; None: STILLROOM_DATA, else ``data``.
         augment: training images are padded by 4 pixels and cropped at random, and mirrored half of the time.
+        mean: of each channel; by default that of the training set.
+        std: of each channel; by default the deviation of the training set.
         validation: how many training images are held out, always the same; 0: the test set is the validation set, as
             in most published results.
         limit_per_class: train on so many images of each class; None: on all.
@@ -36,11 +40,14 @@ class CIFAR100(DataModule):
         num_workers: int = 0,
         root: str | None = None,
         augment: bool = True,
+        mean: Sequence[float] = (0.5071, 0.4867, 0.4408),
+        std: Sequence[float] = (0.2675, 0.2565, 0.2761),
         validation: int = 5000,
         limit_per_class: int | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers)
         self.root, self.augment = root, augment
+        self.standardise = Standardise(list(mean), list(std))
         self.validation, self.limit_per_class = validation, limit_per_class
 
     def read(self) -> Sources:
@@ -50,7 +57,7 @@ class CIFAR100(DataModule):
             test,
             validation=self.validation,
             limit_per_class=self.limit_per_class,
-            standardise=Standardise([0.5071, 0.4867, 0.4408], [0.2675, 0.2565, 0.2761]),
+            standardise=self.standardise,
             augmentation=ShiftAndFlip(4, flip=True) if self.augment else None,
             class_names=class_names,
         )

@@ -11,6 +11,7 @@ from torch import Tensor
 from stillroom.data.image_set import ImageSet
 from stillroom.data.module import Sources
 from stillroom.data.transforms import ShiftAndFlip, Standardise, image_tensor
+from stillroom.errors import StillroomError
 
 MODES: dict[int, Literal["L", "RGB"]] = {1: "L", 3: "RGB"}
 
@@ -35,11 +36,18 @@ def in_memory(
         standardise: the last step of both transforms.
         augmentation: the first step of the training transform.
         class_names: in the order of the labels.
+
+    Raises:
+        StillroomError: the images have more or fewer channels than there are means.
     """
     if isinstance(validation, int):
         train, held_out = train.held_out(validation)
         validation = held_out if len(held_out) else test
     channels, height, width = train.images.shape[1:]
+    if len(standardise.mean) != channels:
+        raise StillroomError(
+            "not one mean for each channel", where="mean", expected=channels, got=len(standardise.mean)
+        )
     return Sources(
         train=train.limited(limit_per_class),
         validation=validation,

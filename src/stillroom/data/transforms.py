@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as images
 
+from stillroom.errors import StillroomError
+
 
 class Standardise:
     """Pixels from 0 to 255 to ``(pixel / 255 - mean) / std`` in float32.
@@ -23,9 +25,18 @@ class Standardise:
 
     Shape:
         (C, H, W) of any dtype to (C, H, W), or to (channels, H, W).
+
+    Raises:
+        StillroomError: there are other numbers of means and deviations, or a deviation is not above 0.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], *, channels: int | None = None) -> None:
+        if len(mean) != len(std) or min(std, default=0.0) <= 0:
+            raise StillroomError(
+                "these are no means and deviations of channels",
+                expected="one of each for each channel, deviations above 0",
+                got=f"mean={list(mean)}, std={list(std)}",
+            )
         self.mean, self.std = (torch.tensor(values).mul(255).view(-1, 1, 1) for values in (mean, std))
         self.channels = channels
 

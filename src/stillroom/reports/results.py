@@ -27,11 +27,13 @@ class Score:
         epoch: the epoch after which it was measured, counted from 1; 0 is the untrained model.
         accuracy: value of the metric, 0 to 1, such as the share of right answers; None where the task has none.
         loss: mean task loss; None where it was not measured.
+        top5: share of samples whose class is among the five most probable; None where that says nothing.
     """
 
     epoch: int
     accuracy: float | None
     loss: float | None
+    top5: float | None = None
 
     def __post_init__(self) -> None:
         if self.accuracy is not None and not 0 <= self.accuracy <= 1:

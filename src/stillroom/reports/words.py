@@ -48,7 +48,8 @@ def _in_loss(score: Score) -> bool:
 def reached(score: Score) -> str:
     """A score with the epoch it belongs to."""
     value = number(score.loss) if _in_loss(score) else percent(score.accuracy)
-    return f"{value} (epoch {score.epoch})"
+    top5 = "" if score.top5 is None else f", top-5 {percent(score.top5)}"
+    return f"{value}{top5} (epoch {score.epoch})"
 
 
 def listed(items: Iterable[object]) -> str:

@@ -16,7 +16,7 @@ from stillroom.export import model_facts, write_plain
 from stillroom.models import load_weights
 from stillroom.reports import Cost, ModelFacts, RunResults, Score, Scores, TeacherFacts, read_run, write, write_report
 from stillroom.runs.checkpoints import Checkpoints, read_checkpoint
-from stillroom.runs.evaluate import evaluate
+from stillroom.runs.evaluate import evaluate, score
 from stillroom.runs.history import History
 from stillroom.runs.job import Job
 from stillroom.runs.machine import hardware, now, versions
@@ -111,12 +111,11 @@ def _results(
 
 
 def _companion(name: str, model: nn.Module, job: Job, task: Task, epoch: int, device: torch.device) -> TeacherFacts:
-    def score(batches: Loader) -> Score | None:
-        found = evaluate(model, batches, task=task, device=device)
-        return None if found is None else Score(epoch=epoch, accuracy=found.accuracy, loss=found.loss)
+    def reached(batches: Loader) -> Score | None:
+        return score(evaluate(model, batches, task=task, device=device), epoch=epoch)
 
-    test = None if job.data.sources.test is None else score(job.data.test_dataloader())
-    return TeacherFacts(folder=str(job.folder / name), validation=score(job.data.val_dataloader()), test=test)
+    test = None if job.data.sources.test is None else reached(job.data.test_dataloader())
+    return TeacherFacts(folder=str(job.folder / name), validation=reached(job.data.val_dataloader()), test=test)
 
 
 def _best(student: nn.Module, checkpoints: Checkpoints) -> nn.Module | None:
@@ -133,8 +132,8 @@ def _scores(
 ) -> Scores | None:
     scores: list[Score] = []
     for model, epoch in models:
-        found = evaluate(model, batches, task=task, device=device)
+        found = score(evaluate(model, batches, task=task, device=device), epoch=epoch)
         if found is None:
             return None
-        scores.append(Score(epoch=epoch, accuracy=found.accuracy, loss=found.loss))
+        scores.append(found)
     return Scores(last=scores[0], best=scores[1])

@@ -10,8 +10,14 @@ from lightning.fabric.utilities import move_data_to_device
 from torch import nn
 
 from stillroom.algorithms import Evaluation, as_task, split
+from stillroom.reports import Score
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "evaluate", "score"]
+
+
+def score(found: Evaluation | None, *, epoch: int) -> Score | None:
+    """What was found of a model after this epoch, as results keep it; None where nothing was."""
+    return None if found is None else Score(epoch=epoch, accuracy=found.accuracy, loss=found.loss, top5=found.top5)
 
 
 @torch.no_grad()

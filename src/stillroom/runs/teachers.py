@@ -18,10 +18,10 @@ from stillroom.distillers import Ensemble, Teacher
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.models import load_weights
 from stillroom.recipes import shipped
-from stillroom.reports import Score, TeacherFacts, read_run
+from stillroom.reports import TeacherFacts, read_run
 from stillroom.runs.build import spec
 from stillroom.runs.check import answer, same_classes
-from stillroom.runs.evaluate import Evaluation, evaluate
+from stillroom.runs.evaluate import evaluate, score
 from stillroom.runs.folder import RUNS, is_finished
 from stillroom.runs.job import Trained
 from stillroom.runs.load import find_source, load
@@ -97,6 +97,47 @@ def trained_teachers(recipe: Recipe, data: DataModule, training: Training) -> di
     for name, network in together.items():
         trained[name] = assessed(network, data, task=task, where=f"teachers.{name}")
     return trained
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A teacher as it is now.
+
+    Attributes:
+        network: with what it needs to stand beside the student.
+        trained: whether it is; else the network has learned nothing.
+        folder: its run folder, where that speaks of the classes that it is asked for.
+        check: whether one that is no better than chance is refused.
+        where: its key in the recipe.
+    """
+
+    network: nn.Module
+    trained: bool
+    folder: Path | None
+    check: bool
+    where: str
+
+
+def standing_teachers(recipe: Recipe, data: DataModule) -> dict[str, Standing]:
+    """The recipe's teachers by name as they are now, ensembles too; nothing is trained, measured or written.
+
+    Raises:
+        StillroomError: one cannot be found.
+    """
+    found = _find_all(recipe)
+    _expect_an_end(found.values())
+    standing: dict[str, Standing] = {}
+    for name, each in found.items():
+        network = _stand_in(each)
+        seat = each.seated(network, data)
+        folder = each.folder if seat is network and each.network is not None else None
+        check = bool(each.section.get("check", True))
+        standing[name] = Standing(seat, each.network is not None, folder, check, each.where)
+    together = _ensembles(recipe, {name: each.network for name, each in standing.items()})
+    everybody = all(each.trained for each in standing.values())
+    return standing | {
+        name: Standing(network, everybody, None, True, f"teachers.{name}") for name, network in together.items()
+    }
 
 
 def hidden(teacher: nn.Module) -> list[nn.Module]:
@@ -212,15 +253,13 @@ def assessed(
             fix="Check its weights and the data's normalisation; a recipe's teacher.check=false goes on all the same.",
         )
     test = None if data.sources.test is None else evaluate(network, data.test_dataloader(), task=aim, device=device)
+    epoch = read_run(folder).epochs if folder is not None and is_finished(folder) else 0
     facts = TeacherFacts(
-        folder=None if folder is None else str(folder), validation=_score(validation, folder), test=_score(test, folder)
+        folder=None if folder is None else str(folder),
+        validation=score(validation, epoch=epoch),
+        test=score(test, epoch=epoch),
     )
     return Trained(network=network, facts=facts, folder=folder)
-
-
-def _score(found: Evaluation | None, folder: Path | None) -> Score | None:
-    epoch = read_run(folder).epochs if folder is not None and is_finished(folder) else 0
-    return None if found is None else Score(epoch=epoch, accuracy=found.accuracy, loss=found.loss)
 
 
 def _check_classes(network: nn.Module, data: DataModule, task: Task, device: torch.device, where: str) -> None:
