@@ -42,6 +42,7 @@ from stillroom.models.wide_resnet import (
 
 if TYPE_CHECKING:
     from stillroom.models.retinanet import RetinaNet
+    from stillroom.models.yolov3 import YOLOv3
 
 __all__ = [
     "CNN13",
@@ -56,6 +57,7 @@ __all__ = [
     "SimKDStudent",
     "SmallCNN",
     "WideResNet",
+    "YOLOv3",
     "ZSKTGenerator",
     "cifar_mobilenet_v2",
     "cifar_resnet18",
@@ -92,8 +94,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "RetinaNet":  # it imports torchvision, which takes seconds that most users of this room need not spend
+    # Detectors import torchvision, which takes seconds that most users of this room need not spend.
+    if name == "RetinaNet":
         from stillroom.models.retinanet import RetinaNet
 
         return RetinaNet
+    if name == "YOLOv3":
+        from stillroom.models.yolov3 import YOLOv3
+
+        return YOLOv3
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,5 @@
+"""Measures that torchmetrics lacks."""
+
+from stillroom.metrics.voc import VOCAveragePrecision
+
+__all__ = ["VOCAveragePrecision"]
