@@ -1,11 +1,12 @@
 """Knowledge distillation on PyTorch: a large trained network makes a small one better.
 
-Importing this package needs torch alone. What trains whole runs (``distill``, ``compare``, ``load``) is imported when
-it is first used.
+Importing this package needs torch alone. What trains whole runs (``distill``, ``compare``, ``load``), and ``suggest``,
+is imported when it is first used.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from stillroom import connectors, losses
@@ -39,6 +40,7 @@ from stillroom.recorders import (
 )
 
 if TYPE_CHECKING:
+    from stillroom.diagnosis import Suggestions, suggest
     from stillroom.runs import Comparison, Run, compare, distill, load
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "Site",
     "StillroomError",
     "Submodule",
+    "Suggestions",
     "Teacher",
     "Term",
     "WarmUp",
@@ -75,14 +78,16 @@ __all__ = [
     "load",
     "losses",
     "record",
+    "suggest",
 ]
 
-_RUNS = ("Comparison", "Run", "compare", "distill", "load")
+_ROOMS = {
+    **dict.fromkeys(("Comparison", "Run", "compare", "distill", "load"), "stillroom.runs"),
+    **dict.fromkeys(("Suggestions", "suggest"), "stillroom.diagnosis"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _RUNS:
-        from stillroom import runs
-
-        return getattr(runs, name)
+    if name in _ROOMS:
+        return getattr(import_module(_ROOMS[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -44,7 +44,7 @@ def test_every_key_of_a_recipe_is_explained(name):
 
 def test_an_unknown_command():
     assert said("trian") == (2, "", "stillroom: there is no command 'trian'. Did you mean 'train'?\n")
-    assert said("xyz")[2].startswith("stillroom: there is no command 'xyz'. There are: compare, demo, eval, ")
+    assert ", compare, demo, eval, " in said("xyz")[2]
     assert usage("-c", "digits") == "stillroom: error: unrecognized arguments: -c" or "required" in usage(
         "-c", "digits"
     )

@@ -55,7 +55,7 @@ def test_alone_nothing_is_delivered(tmp_path):
 
 
 def test_the_call_that_delivers(tmp_path):
-    """In each of its steps, and in the dry batch before, the student draws no mask of its own."""
+    """In each of its steps, and in the two dry batches before, the student draws no mask of its own."""
 
     def draws(name, deliveries):
         calls = []
@@ -86,7 +86,7 @@ def test_the_call_that_delivers(tmp_path):
         draws("without", None),
         draws("delivered", {"mask": kd.FunctionDelivery(DRAW)}),
     )
-    assert without - delivered == steps + 1 == 7
+    assert without - delivered == steps + 2 == 8
     assert "FunctionDelivery" in (tmp_path / "delivered" / "config.yaml").read_text()
 
 

@@ -20,12 +20,14 @@ COMMANDS = {
     "eval": "measure a trained model on its data",
     "infer": "classify image files",
     "inspect": "list every site of a model",
+    "suggest": "find sites of a recipe's student and teacher that belong together, as terms to paste",
+    "check": "examine a recipe with a few batches: each term's strength, teachers, data, costs, and what is wrong",
     "export": "write safetensors, ONNX or torch.export, checked against the model",
     "report": "write report.html of a run or a comparison, and print its table",
     "recipes": "list the recipes",
     "methods": "list the losses, or explain one",
 }
-WITH_RECIPE = ("train", "compare")
+WITH_RECIPE = ("train", "compare", "check")
 
 
 class Command(Protocol):
@@ -33,14 +35,15 @@ class Command(Protocol):
 
     def add_arguments(self, parser: ArgumentParser) -> None: ...
 
-    def run(self, arguments: Namespace) -> None: ...
+    def run(self, arguments: Namespace) -> int | None: ...
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0; 2 for a mistake that the message explains; 130 or 143 where a signal ended a training.
+        0; 1 where ``check`` found an error; 2 for a mistake that the message explains; 130 or 143 where a signal ended
+        a training.
     """
     given = list(sys.argv[1:] if words is None else words)
     try:
@@ -49,7 +52,7 @@ def main(words: Sequence[str] | None = None) -> int:
         kind = RecipeParser if name in WITH_RECIPE else ArgumentParser
         parser = kind(prog=f"stillroom {name}", description=COMMANDS[name].capitalize() + ".", allow_abbrev=False)
         command.add_arguments(parser)
-        command.run(_parsed(parser, rest))
+        return command.run(_parsed(parser, rest)) or 0
     except StillroomError as error:
         print(f"stillroom: {error}", file=sys.stderr)
         return 2
@@ -58,7 +61,6 @@ def main(words: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         return _interrupted(error)
-    return 0
 
 
 def _parsed(parser: ArgumentParser, words: list[str]) -> Namespace:

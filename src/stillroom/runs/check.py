@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,11 +11,13 @@ from torch import Tensor, nn
 
 from stillroom.algorithms import Algorithm, Task, as_task, split
 from stillroom.data import DataModule
+from stillroom.diagnosis import certain
 from stillroom.distillers.scope import untouched
 from stillroom.distillers.teacher import call
 from stillroom.errors import StillroomError
 from stillroom.recorders import describe
 from stillroom.runs.job import Job
+from stillroom.runs.readable import first_batch
 
 DRY_SAMPLES = 8
 
@@ -52,6 +55,22 @@ def check_companions(job: Job, algorithm: Algorithm) -> None:
         if algorithm.task.labelled(inputs, context):
             fix = "Set its number of classes."
             same_classes(algorithm.task, model, output, job.data, f"algorithm.{name}", fix=fix)
+
+
+def check_terms(job: Job, algorithm: Algorithm) -> None:
+    """Look, in a few training samples, for what a training would not complain of, unless ``trainer.check`` is false.
+
+    Raises:
+        StillroomError: nothing that the student learns has a part in a term, or a teacher's buffers move; names it.
+    """
+    losses = [term.loss for term in algorithm.distiller.terms.values()]
+    if not job.settings.check or not losses:
+        return
+    # As few as all losses take, by what they say: this takes a forward pass with all that a backward pass needs.
+    least = [getattr(getattr(loss, "facts", None), "smallest_batch", DRY_SAMPLES) for loss in losses]
+    for finding in certain(algorithm.distiller, first_batch(job.data, max(2, *least))):
+        fix = f"{finding.fix} trainer.check=false skips this.".lstrip()
+        raise replace(finding, fix=fix).refusal()
 
 
 def dry_batch(job: Job) -> tuple[Any, dict[str, Any]]:

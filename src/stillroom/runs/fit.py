@@ -20,7 +20,7 @@ from torch import nn
 from stillroom.algorithms import Algorithm, as_task
 from stillroom.distillers import Distiller, Teacher, inherit
 from stillroom.errors import StillroomError
-from stillroom.runs.check import check, check_companions, dry_batch
+from stillroom.runs.check import check, check_companions, check_terms, dry_batch
 from stillroom.runs.checkpoints import Checkpoints, read_checkpoint
 from stillroom.runs.conclude import conclude
 from stillroom.runs.folder import is_first_process, write_config
@@ -108,6 +108,7 @@ def rehearsed(job: Job, teachers: Mapping[str, nn.Module] | None = None) -> Algo
         check_companions(job, algorithm)
         inputs, context = dry_batch(job)
         algorithm.rehearse({"inputs": inputs, **context})
+        check_terms(job, algorithm)
     except BaseException:
         distiller.release()
         raise

@@ -124,7 +124,7 @@ class Recipe:
 
     def fingerprint(self) -> str:
         """Eight letters of a hash of all that decides what is learned: a teacher is kept and found again by it."""
-        plain = self.plain()
+        plain = _decisive(self.plain())
         plain["data"]["init_args"] = {k: v for k, v in plain["data"]["init_args"].items() if k not in PLACE_KEYS}
         del plain["name"]
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
@@ -233,6 +233,14 @@ def checked(plain: Mapping[str, Any], *, name: str) -> Recipe:
     if not recipe.terms and not recipe.algorithm and recipe.task_weight == 0:
         raise StillroomError("there is nothing to learn from: no terms, and no task loss", where="task_weight", got=0)
     return recipe
+
+
+def _decisive(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy without what the trainers of a recipe and its teachers look at before they train."""
+    inner = {key: _decisive(cast("Mapping[str, Any]", v)) if isinstance(v, Mapping) else v for key, v in plain.items()}
+    if "trainer" in inner:
+        inner["trainer"].pop("check", None)
+    return inner
 
 
 def _replaced(section: object, teacher: str) -> Mapping[str, Any] | str:

@@ -32,6 +32,7 @@ class TrainerSettings:
         checkpoint_every: keep a checkpoint of every so many epochs as well; None keeps the last and the best.
         log_every: steps that one row of metrics.csv stands for.
         progress: show a progress bar on a terminal, and a line an epoch elsewhere.
+        check: refuse, before training, terms that do not reach the student; `stillroom check` sees more than that.
     """
 
     max_epochs: int
@@ -49,6 +50,7 @@ class TrainerSettings:
     checkpoint_every: int | None = None
     log_every: int = 50
     progress: bool = True
+    check: bool = True
 
     def __post_init__(self) -> None:
         for name in (*COUNTS, *SIZES):
@@ -59,5 +61,5 @@ class TrainerSettings:
 
     def lightning(self) -> dict[str, Any]:
         """The keywords of Lightning's Trainer; the others are for our own callbacks."""
-        ours = ("checkpoint_seconds", "checkpoint_every", "log_every", "progress")
+        ours = ("checkpoint_seconds", "checkpoint_every", "log_every", "progress", "check")
         return {key: value for key, value in asdict(self).items() if key not in ours}
