@@ -75,6 +75,27 @@ def test_a_sample_is_the_beginning_of_the_validation_set():
         data.sample(0)
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "places"),
+    [
+        (4, 2, [[0, 2], [5, 7]]),
+        (5, 2, [[0, 2], [4, 6, 8]]),
+        (3, 8, [[0, 3, 6]]),
+        (99, 4, [[0, 1, 2, 3], [4, 5, 6, 7, 8, 9]]),
+    ],
+)
+def test_samples_are_spread_over_a_set(count, size, places):
+    data = Sets(PAIRS[:3], PAIRS, batch_size=size)
+    state = torch.get_rng_state()
+    batches = list(data.spread(count, split="validation"))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [batch["index"].tolist() for batch in batches] == places
+    assert batches[0]["inputs"][1].tolist() == [float(places[0][1])] * 2
+    assert list(Sets(PAIRS, []).spread(count, split="validation")) == []
+    with pytest.raises(StillroomError, match="Sets has no test set"):
+        data.spread(count, split="test")
+
+
 def test_ranks_get_their_own_parts(monkeypatch):
     seen = []
     for rank in range(2):

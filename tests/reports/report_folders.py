@@ -89,6 +89,30 @@ def with_a_peer(results: reports.RunResults, accuracy: float) -> reports.RunResu
     return replace(results, companions={"peer1": facts})
 
 
+def judgement(classes: int = 3) -> reports.Judgement:
+    bins = [reports.Bin(confidence=0.5, accuracy=0.4, count=40), reports.Bin(confidence=0.9, accuracy=0.95, count=60)]
+    counts = [[10 * (row == column) + 1 for column in range(classes)] for row in range(classes)]
+    said, alike = {"label": 1, "teacher": 0, "student": 2}, [[0.625, None]]
+    dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+    return reports.Judgement(
+        teacher="teacher",
+        split="test",
+        samples=100,
+        classes=[f"class {index}" for index in range(classes)],
+        student_accuracy=0.73,
+        teacher_accuracy=0.81,
+        agreement=0.77,
+        student_alone=0.04,
+        teacher_alone=0.12,
+        confusion=None if classes > 20 else counts,
+        swaps=[reports.Swap(teacher=0, student=2, count=17)],
+        student_calibration=reports.Calibration(error=0.07, bins=bins),
+        teacher_calibration=reports.Calibration(error=0.03, bins=bins[1:]),
+        disagreements=[reports.Disagreement(**said, picture=picture) for picture in (dot, None)],
+        likeness=reports.Likeness(student=["layer1"], teacher=["stage<1>", "stage2"], values=alike, samples=128),
+    )
+
+
 def comparison_with_peers(seeds: int = 3) -> dict[str, reports.RunResults]:
     return {
         name: with_a_peer(found, 0.91 + 0.01 * found.seed) if found.role == "distilled" else found

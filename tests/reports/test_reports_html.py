@@ -107,6 +107,42 @@ def test_what_was_trained_beside_the_student(tmp_path):
     assert {"92.00 ± 1.00", "accuracy 93.00 % (epoch 10)", "accuracy 94.00 % (epoch 10)"} <= set(found.texts["td"])
 
 
+def test_a_student_beside_its_teacher(tmp_path):
+    folder = make.write_run(tmp_path / "r", make.run())
+    reports.write_judgement(make.judgement(), folder)
+    assert reports.read_judgement(folder) == make.judgement()
+    found = page(folder)
+    assert found.has("On 100 test samples the student answers as the teacher does in 77.00 %.")
+    assert {"73.00 %", "81.00 %", "4.00 %", "12.00 %", "7.00 %", "3.00 %", "11", "0.62", "-"} <= set(found.texts["td"])
+    assert {"class 2", "layer1", "stage<1>"} <= set(found.texts["th"])
+    assert found.count("svg") == 6
+    assert found.count("img") == 1
+    assert found.has("class 1: teacher class 0, student class 2")
+    assert not found.has("Most frequent")
+    assert found.open == []
+
+
+def test_many_classes_are_told_by_their_swaps(tmp_path):
+    folder = make.write_comparison(tmp_path / "c")
+    reports.write_judgement(make.judgement(21), folder / "distilled-0")
+    found = page(folder)
+    assert {"teacher says", "student says", "class 0"} <= set(found.texts["th"])
+    assert {"class 2", "17"} <= set(found.texts["td"])
+    assert not found.has("Answers, teacher by student")
+    assert found.has("Of the student distilled with the first seed, after its last epoch.")
+
+
+def test_a_broken_judgement_is_named(tmp_path):
+    folder = make.write_run(tmp_path / "r", make.run())
+    (folder / "judgement.json").write_text('{"teacher": "big"}')
+    message = re.escape(f"{folder / 'judgement.json'}.split: the key is missing.")
+    with pytest.raises(StillroomError, match=f"^{message}$"):
+        reports.write_report(folder)
+    (folder / "judgement.json").write_text("{")
+    with pytest.raises(StillroomError, match=r"judgement\.json, line 1: the file is not JSON"):
+        reports.write_report(folder)
+
+
 def test_a_run_without_teacher_and_terms(tmp_path):
     found = page(make.write_run(tmp_path / "r", make.run("alone")))
     assert found.texts["h2"] == ["Result", "Learning curves", "Cost", "Origin"]
@@ -266,12 +302,14 @@ def in_a_browser(folder, source):
 
 
 def test_a_browser_opens_it_on_a_phone(tmp_path):
-    source = reports.write_report(make.write_comparison(tmp_path / "c")).read_text(encoding="utf-8")
+    folder = make.write_comparison(tmp_path / "c")
+    reports.write_judgement(make.judgement(20), folder / "distilled-0")
+    source = reports.write_report(folder).read_text(encoding="utf-8")
     measured, shown = in_a_browser(tmp_path, source)
     found = Page(shown)
     assert found.texts["h1"] == ["cifar10-resnet18"]
-    assert found.count("svg") == 5
-    assert found.count("table") == 3
+    assert found.count("svg") == 6
+    assert found.count("table") == 6
     assert {"91.00 ± 1.00", "93.20 ± 1.20"} <= set(found.texts["td"])
     if measured is not None:
         assert measured["beyond"] == 0

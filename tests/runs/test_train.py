@@ -25,6 +25,7 @@ def test_what_a_run_leaves_behind(here):
         "model.safetensors",
         "model.json",
         "results.json",
+        "judgement.json",
         "report.html",
         "checkpoints/last.ckpt",
         "checkpoints/best.ckpt",

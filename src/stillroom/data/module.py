@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
+import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import default_collate
+from torch.utils.data import DataLoader, default_collate
 
 from stillroom.data.loader import Collate, Loader, progress_of
 from stillroom.data.order import EpochBatches
@@ -100,6 +101,11 @@ class DataModule(LightningDataModule, ABC):
         """Of one evaluation input, such as (3, 32, 32)."""
         return tuple(self.example(1).shape[1:])
 
+    @property
+    def judged_on(self) -> Literal["test", "validation"]:
+        """The split that trained models are judged on: the test set, where there is one."""
+        return "validation" if self.sources.test is None else "test"
+
     def prepare_data(self) -> None:
         """Called by Lightning in one process before all others go on, so that nothing is downloaded twice."""
         self.setup("fit")
@@ -127,6 +133,29 @@ class DataModule(LightningDataModule, ABC):
             raise StillroomError("a batch holds at least one sample", got=f"{count} of {len(samples)}")
         collate = self.sources.collate or default_collate
         return collate([samples[index] for index in range(min(count, len(samples)))])
+
+    def spread(self, count: int, *, split: Literal["test", "validation"]) -> DataLoader[dict[str, Any]]:
+        """Batches of ``count`` samples of a split, evenly spread over it and in its order; of all, if there are fewer.
+
+        The last batch takes what is left over, so that none is smaller than the others.
+        """
+        source = self.sources.test if split == "test" else self.sources.validation
+        if source is None:
+            raise StillroomError(f"{type(self).__name__} has no {split} set")
+        total = len(source)
+        places = [number * total // min(count, total) for number in range(min(count, total))]
+        size = self.batch_size
+        whole = max(len(places) // size, 1) if places else 0
+        batches = [places[number * size : (number + 1) * size] for number in range(whole)]
+        if batches:
+            batches[-1] += places[whole * size :]
+        return DataLoader(
+            self._evaluated(source),
+            batch_sampler=batches,
+            num_workers=self.num_workers,
+            collate_fn=self.sources.collate,
+            generator=torch.Generator(),  # without one, each iter() draws from the global generator
+        )
 
     def example(self, count: int) -> Tensor:
         """What a trained model is asked with: the inputs of ``sample(count)``, without targets.

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from stillroom.reports.comparison import Gain, compare_rows, compare_runs, gain
 from stillroom.reports.html import SAMPLES, write_report
+from stillroom.reports.judgement import (
+    Bin,
+    Calibration,
+    Disagreement,
+    Judgement,
+    Likeness,
+    Swap,
+    read_judgement,
+    write_judgement,
+)
 from stillroom.reports.metrics import Measured, Part, columns, read_metrics
 from stillroom.reports.results import (
     ComparisonResults,
@@ -13,6 +23,7 @@ from stillroom.reports.results import (
     RunResults,
     Score,
     Scores,
+    Split,
     Spread,
     TeacherFacts,
     from_json,
@@ -25,9 +36,14 @@ from stillroom.reports.table import markdown, table
 
 __all__ = [
     "SAMPLES",
+    "Bin",
+    "Calibration",
     "ComparisonResults",
     "Cost",
+    "Disagreement",
     "Gain",
+    "Judgement",
+    "Likeness",
     "Measured",
     "ModelFacts",
     "Part",
@@ -35,7 +51,9 @@ __all__ = [
     "RunResults",
     "Score",
     "Scores",
+    "Split",
     "Spread",
+    "Swap",
     "TeacherFacts",
     "columns",
     "compare_rows",
@@ -44,10 +62,12 @@ __all__ = [
     "gain",
     "markdown",
     "read",
+    "read_judgement",
     "read_metrics",
     "read_run",
     "table",
     "to_json",
     "write",
+    "write_judgement",
     "write_report",
 ]

@@ -22,6 +22,8 @@ _LOG_FROM = 50
 # Up to here each point is marked, so that a curve of one or two can be seen.
 _FEW_POINTS = 30
 
+_PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g} %")
+
 _INK = "#010203"
 _STYLE = {
     "font.size": 10.5,
@@ -46,17 +48,21 @@ _STYLE = {
 }
 
 
-def lines(groups: Sequence[Group], *, key: str, x: str, percent: bool = False) -> str:
+def lines(groups: Sequence[Group], *, key: str, x: str, percent: bool = False, whole: bool = True) -> str:
     """A chart of lines: the mean of each group, and its curves thin where there are several.
 
     Args:
         key: another word for each chart of a page, so that their SVG ids differ.
         x: what is counted along the bottom.
         percent: whether the values are shares of 1.
+        whole: whether x is a whole number; else a share of 1.
     """
     with matplotlib.rc_context(_style(key)):
         figure = _figure()
         axes = _axes(figure, x=x, percent=percent)
+        if not whole:
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+            axes.xaxis.set_major_formatter(_PERCENT)
         for group in groups:
             _draw_group(axes, group)
         values = [y for group in groups for curve in group.curves for y in curve.values()]
@@ -65,7 +71,7 @@ def lines(groups: Sequence[Group], *, key: str, x: str, percent: bool = False) -
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
         left, right = axes.get_xlim()
-        if right - left < 1:
+        if whole and right - left < 1:
             # A single epoch stands in the middle, between whole numbers.
             axes.set_xlim((left + right) / 2 - 1, (left + right) / 2 + 1)
         return _svg(figure)
@@ -101,7 +107,7 @@ def _axes(figure: Figure, *, x: str, percent: bool) -> Axes:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
     if percent:
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+        axes.yaxis.set_major_formatter(_PERCENT)
     return axes
 
 

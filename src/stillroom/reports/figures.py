@@ -12,6 +12,7 @@ from stillroom.reports import charts, words
 from stillroom.reports.comparison import ROW_NAMES
 from stillroom.reports.curves import COLOURS, Curve, Group, Unit, in_training, over_epochs, training_unit
 from stillroom.reports.folder import Run
+from stillroom.reports.judgement import Judgement
 from stillroom.reports.metrics import Measured, Part
 from stillroom.reports.results import Results, Role
 
@@ -53,6 +54,20 @@ def parts(runs: Sequence[Run]) -> list[Chart]:
         *_lines("Value times weight", _by_part(told, names, unit, lambda part: part.weighted), x=unit),
         *([Chart("Share of the total", share, Markup(charts.shares(share, key="share", x=unit)))] if share else []),
     ]
+
+
+def calibration(judgement: Judgement) -> Chart:
+    """Of both: the accuracy against the confidence, beside a model that is right as often as it believes."""
+    both = (
+        ("student", _ROLE_COLOURS["distilled"], judgement.student_calibration),
+        ("teacher", _ROLE_COLOURS["teacher"], judgement.teacher_calibration),
+    )
+    groups = [
+        Group(name, colour, [{each.confidence: each.accuracy for each in found.bins}]) for name, colour, found in both
+    ]
+    groups.append(Group("right as often as sure", _GREY, [{0.0: 0.0, 1.0: 1.0}]))
+    drawn = charts.lines(groups, key="calibration", x="confidence", percent=True, whole=False)
+    return Chart("Accuracy by confidence", groups, Markup(drawn))
 
 
 def _lines(title: str, groups: Sequence[Group], *, x: str, percent: bool = False) -> list[Chart]:

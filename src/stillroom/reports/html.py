@@ -12,8 +12,11 @@ from markupsafe import Markup
 
 from stillroom.files import read_text, write_text
 from stillroom.reports import words
+from stillroom.reports.beside import beside
+from stillroom.reports.comparison import ROW_NAMES
 from stillroom.reports.folder import Run, read_runs
-from stillroom.reports.results import ComparisonResults, Score, TeacherFacts, read
+from stillroom.reports.judgement import read_judgement
+from stillroom.reports.results import ComparisonResults, Results, RunResults, Score, TeacherFacts, read
 from stillroom.reports.table import Cells, cells
 
 FILE = "report.html"
@@ -36,6 +39,7 @@ def write_report(folder: str | Path) -> Path:
     folder = Path(folder)
     results = read(folder)
     runs = read_runs(folder, results)
+    judgement = read_judgement(folder / _judged(results))
     teachers = next((run.results.teacher for run in runs if run.results.teacher), {})
     page = _template("report.html").render(
         style=Markup(_package_text("report.css")),
@@ -48,6 +52,7 @@ def write_report(folder: str | Path) -> Path:
         costs=_costs(runs),
         teachers=_teachers(teachers, results.metric),
         companions=_companions(runs),
+        beside=None if judgement is None else beside(judgement, figures.calibration(judgement)),
         samples=_picture(folder / SAMPLES),
         config=_config(folder),
     )
@@ -79,6 +84,13 @@ def _companions(runs: Sequence[Run]) -> Cells:
         for name, facts in run.results.companions.items()
     ]
     return Cells("Trained beside the student", ["", "test", "validation"], rows, [])
+
+
+def _judged(results: Results) -> str:
+    """The folder of the run that is set beside its teacher: of a comparison, the first student distilled."""
+    if isinstance(results, RunResults):
+        return "."
+    return next(row.folders[0] for row in results.rows if row.name == ROW_NAMES["distilled"])
 
 
 def _told(score: Score | None, metric: str) -> str:

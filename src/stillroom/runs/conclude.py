@@ -14,11 +14,23 @@ from stillroom.algorithms import Algorithm, Task
 from stillroom.data import DataModule, Loader
 from stillroom.export import model_facts, write_plain
 from stillroom.models import load_weights
-from stillroom.reports import Cost, ModelFacts, RunResults, Score, Scores, TeacherFacts, read_run, write, write_report
+from stillroom.reports import (
+    Cost,
+    ModelFacts,
+    RunResults,
+    Score,
+    Scores,
+    TeacherFacts,
+    read_run,
+    write,
+    write_judgement,
+    write_report,
+)
 from stillroom.runs.checkpoints import Checkpoints, read_checkpoint
 from stillroom.runs.evaluate import evaluate, score
 from stillroom.runs.history import History
 from stillroom.runs.job import Job
+from stillroom.runs.judge import judge
 from stillroom.runs.machine import hardware, now, versions
 from stillroom.runs.run import Run
 from stillroom.runs.samples import write_samples
@@ -46,6 +58,7 @@ def conclude(job: Job, algorithm: Algorithm, trainer: Trainer, history: History,
             extra = card_facts(job) | {"role": name}
             write_plain(model, job.folder / name, class_path=None, init_args=None, extra=extra)
         write(results, job.folder)
+        write_judgement(judge(algorithm, job.data, trainer.strategy.root_device), job.folder)
         write_samples(algorithm, job.folder)
         write_report(job.folder)
     trainer.strategy.barrier("the first process has written the run folder")
