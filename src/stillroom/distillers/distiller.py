@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,12 @@ from stillroom.distillers.term import Term, default_terms
 from stillroom.errors import StillroomError
 from stillroom.patching import Patches, drop_stand_ins
 from stillroom.recorders import Tap, unwrap
+
+
+class Reads(Protocol):
+    """What runs a model and records its sites: see :class:`~stillroom.distillers.reading.Reading`."""
+
+    def run(self, inputs: tuple[Any, ...], values: dict[str, Any], couriers: Sequence[Courier] = ()) -> Any: ...
 
 
 class Distiller(nn.Module):
@@ -52,7 +58,7 @@ class Distiller(nn.Module):
         teachers = _named(teacher)
         self.student = student
         for name, network in teachers.items():
-            _nothing_shared(student, network, name)
+            nothing_shared(student, network, name)
         self.teachers = nn.ModuleDict(
             {name: network if isinstance(network, Teacher) else Teacher(network) for name, network in teachers.items()}
         )
@@ -84,10 +90,7 @@ class Distiller(nn.Module):
         """
         if not self._ready:
             raise _unprepared()
-        if taught is None:
-            taught = self.teach(*inputs)
-        values = dict(taught)
-        output = self._reading.run(inputs, values, self._delivering)
+        output, values = self._gathered(inputs, taught)
         losses: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
         total: Tensor | None = None
@@ -187,6 +190,11 @@ class Distiller(nn.Module):
         if self._ready:
             self._attach()
 
+    def _gathered(self, inputs: tuple[Any, ...], taught: Values | None) -> tuple[Any, dict[str, Any]]:
+        """The student's output, and the values at all sites of the active terms."""
+        values = dict(self.teach(*inputs) if taught is None else taught)
+        return self._reading.run(inputs, values, self._delivering), values
+
     def _line(self, name: str, term: object) -> Line:
         if not name or "." in name or hasattr(nn.ModuleDict(), name):
             raise StillroomError("this cannot be a term's name", where="terms", got=repr(name), fix="Choose another.")
@@ -201,6 +209,13 @@ class Distiller(nn.Module):
         return line
 
     def _attach(self) -> None:
+        """Find every site, and read from now on those of the active terms."""
+        self._watch()
+        self._active, self._delivering = [], []
+        self._reading, self._teaching = self._read([], [])
+        self.at()
+
+    def _watch(self) -> None:
         """Put a tap on every site, in place of those that were there."""
         self._patches.restore()
         models = {STUDENT: self.student} | {name: teacher.network for name, teacher in self._holders()}
@@ -220,11 +235,8 @@ class Distiller(nn.Module):
             except StillroomError:
                 self._patches.restore()
                 raise
-        self._active, self._delivering = [], []
-        self._reading, self._teaching = self._read([], [])
-        self.at()
 
-    def _read(self, lines: list[Line], couriers: list[Courier]) -> tuple[Reading, list[Reading]]:
+    def _read(self, lines: list[Line], couriers: list[Courier]) -> tuple[Reads, Sequence[Reads]]:
         """What these terms read of the student, and of each teacher that they or the couriers need."""
         teaching = [Reading(name, teacher, lines, self._taps, couriers) for name, teacher in self._holders()]
         return Reading(STUDENT, self.student, lines, self._taps), [reading for reading in teaching if reading]
@@ -236,7 +248,7 @@ class Distiller(nn.Module):
         return torch.zeros((), device=next((p.device for p in self.student.parameters()), None))
 
 
-def _taught(teaching: list[Reading], inputs: tuple[Any, ...]) -> dict[str, Any]:
+def _taught(teaching: Sequence[Reads], inputs: tuple[Any, ...]) -> dict[str, Any]:
     taught: dict[str, Any] = {}
     for reading in teaching:
         reading.run(inputs, taught)
@@ -260,7 +272,8 @@ def _named(teacher: nn.Module | Mapping[str, nn.Module] | None) -> dict[str, nn.
     return dict(teacher)
 
 
-def _nothing_shared(student: nn.Module, teacher: nn.Module, name: str) -> None:
+def nothing_shared(student: nn.Module, teacher: nn.Module, name: str) -> None:
+    """Refuse a student and a teacher with parameters in common."""
     network = teacher.network if isinstance(teacher, Teacher) else teacher
     inner, own = unwrap(network), {id(parameter) for parameter in student.parameters()}
     shared = [path for path, parameter in inner.named_parameters() if id(parameter) in own]
