@@ -129,6 +129,66 @@ def test_inspect_functions_and_parameters():
     assert usage("inspect", "digits", "--parameters", "--functions").endswith(message)
 
 
+@pytest.mark.usefixtures("here")
+def test_inspect_as_a_tree_and_by_tensors():
+    status, out, complaint = said("inspect", "digits", "--tree")
+    assert (status, complaint) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "(the model)  SmallCNN  (2, 10)  590"
+    assert "├── stem  Sequential  (2, 4, 8, 8)  44" in lines
+    assert "│   ├── 0  Conv2d  (2, 4, 8, 8)  36" in lines
+    status, out, complaint = said("inspect", "digits", "--tensors")
+    assert (status, complaint) == (0, "")
+    assert re.search(r"images +input +\(2, 1, 8, 8\) +float32 +512 +0\b", out)
+    assert re.search(r"layer1\.0 +Conv2d +\(2, 4, 4, 4\) +float32 +512 +4,608\b", out)
+
+
+def drawn_size(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_inspect_two_models_side_by_side(here, images, tmp_path):
+    status, out, complaint = said("inspect", "run", "--cka", "--out", tmp_path / "cka.png")
+    assert (status, complaint) == (0, "")
+    assert out == f"CKA of 2 layers with 2, 256 samples: {tmp_path}/cka.png\n"
+    status, out, complaint = said("inspect", "digits", "run", "--cka", "--out", tmp_path / "other.png")
+    assert (status, complaint) == (0, "")
+    status, out, complaint = said(
+        "inspect", "run", "--draw", "layer1,stem", images / "three.png", "--out", tmp_path / "draw.png"
+    )
+    assert (status, out, complaint) == (0, f"Drawn: {tmp_path}/draw.png\n", "")
+    sizes = [drawn_size(tmp_path / name) for name in ("cka.png", "other.png", "draw.png")]
+    assert sizes[0] == sizes[1]
+    assert sizes[2][0] > 3 * sizes[2][1]
+    assert {path.name for path in tmp_path.iterdir()} == {"images", "cka.png", "other.png", "draw.png"}
+    message = f"{tmp_path}/cka.png: this file exists already. Choose another: --out FILE.png."
+    assert refused(here, "inspect", "run", "--cka", "--out", tmp_path / "cka.png") == message
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("digits run", "inspect: one model is listed at a time; got run. Compare them with --cka or --draw."),
+        (
+            "SmallCNN digits --cka --input 1,8,8",
+            "there are no samples to compare on. Let the first model be a recipe or a run.",
+        ),
+        (
+            "SmallCNN digits --draw stem x.png --input 1,8,8",
+            "nothing says how an image becomes an input. Let the first model be a recipe or a run.",
+        ),
+        ("SmallCNN --cka", "SmallCNN: nothing says which teacher. Name another model to compare it with."),
+        ("run --draw stem none.png", "none.png: there is no such image."),
+        ("run --draw fc three.png", "fc: only maps can be drawn; expected (N, C, H, W), got (1, 10)."),
+        ("run --draw stemm three.png", "stemm: SmallCNN has no module 'stemm'. Did you mean 'stem'"),
+    ],
+)
+def test_inspect_comparing_refusals(here, images, words, message):
+    words = [str(images / word) if word == "three.png" else word for word in words.split()]
+    assert refused(here, "inspect", *words).startswith(message)
+
+
 def test_inspect_with_overrides_and_the_teacher(here):
     assert re.search(r"layer1\.0 +Conv2d +\(2, 3, 4, 4\)", said("inspect", "digits", "-o", "student.width=3")[1])
     assert re.search(r"layer1\.0 +Conv2d +\(2, 32, 4, 4\)", said("inspect", "digits", "--teacher")[1])

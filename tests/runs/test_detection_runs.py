@@ -18,9 +18,10 @@ from stillroom.runs import InterruptedRun, compare_recipe, read_recipe, resume
 from stillroom.runs.detect import detect, is_detector
 from stillroom.runs.evaluate import evaluate
 from stillroom.runs.load import load
+from stillroom.runs.look import inspect_model, specimen
 from stillroom.runs.teachers import assessed
 from stillroom.runs.train import make_data, train
-from stillroom.runs.use import classify, evaluate_source, export_source, inspect_model
+from stillroom.runs.use import classify, evaluate_source, export_source
 
 SMALL = ("num_classes=2", "backbone=test_resnet", "channels=16")
 QUICK = ("trainer.max_epochs=2", "trainer.progress=false", "trainer.log_every=1")
@@ -164,7 +165,7 @@ def test_export_and_inspect(there, tmp_path):
         "the image, which a traced program cannot follow."
     )
     refused(there, message, lambda: export_source("comparison/distilled-0", ["safetensors", "onnx"], out=there / "out"))
-    sites = {info.site: info.output for info in inspect_model("comparison/distilled-0").sites}
+    sites = {info.site: info.output for info in inspect_model(specimen("comparison/distilled-0")).sites}
     assert sites["detector.backbone.fpn.layer_blocks.0"] == "(2, 16, 8, 8)"
     assert sites["detector.head"] == "a dict with cls_logits, bbox_regression"
 

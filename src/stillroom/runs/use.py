@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from torch import nn
 
 from stillroom.algorithms import Detection, Task, as_task, logits_of
 from stillroom.data import DataModule
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.export import write_exported_program, write_onnx, write_safetensors
-from stillroom.models import SimKDStudent, timm
-from stillroom.recipes import shipped
-from stillroom.recorders import FunctionInfo, ParameterInfo, SiteInfo, list_functions, list_parameters, list_sites
+from stillroom.models import SimKDStudent
 from stillroom.runs.build import spec
 from stillroom.runs.evaluate import Evaluation, evaluate
 from stillroom.runs.folder import read_config
 from stillroom.runs.load import Source, find_source, load
 from stillroom.runs.overrides import HOMES, overridden
-from stillroom.runs.recipe import read_recipe
-from stillroom.runs.train import make_data
 
 Split = Literal["test", "validation"]
 WRITERS = {"safetensors": write_safetensors, "onnx": write_onnx, "torch": write_exported_program}
@@ -41,15 +35,6 @@ class Guess:
 
     image: Path
     classes: list[tuple[str, float]]
-
-
-@dataclass(frozen=True)
-class Inside:
-    """What recorders can read of a model: its modules, the functions of PyTorch that it calls, its parameters."""
-
-    sites: list[SiteInfo]
-    functions: list[FunctionInfo]
-    parameters: list[ParameterInfo]
 
 
 def evaluate_source(source: str | Path, *, split: Split = "test", overrides: Iterable[str] = ()) -> Evaluation:
@@ -152,59 +137,6 @@ def what_it_ships(source: str | Path) -> str:
         return ""
     parts = " and ".join(f"{count:,} of {name}" for name, count in model.contents().items())
     return f"It is more than the student, and has these parameters: {parts}."
-
-
-def inspect_model(
-    what: str, *, teacher: bool = False, shape: Sequence[int] | None = None, overrides: Iterable[str] = ()
-) -> Inside:
-    """What can be read of a model while it runs.
-
-    Args:
-        what: a recipe, a run folder, checkpoint or model file, a class path, or a model's name in stillroom,
-            torchvision or timm.
-        teacher: of a recipe take the teacher's model instead of the student's.
-        shape: of one input; None for the recipe's or the run's own, else (3, 224, 224).
-        overrides: ``key=value`` words for a recipe.
-
-    Raises:
-        StillroomError: there is no such model, or it does not take such an input.
-    """
-    path, words = Path(what), list(overrides)
-    if what in shipped() or path.suffix in (".yaml", ".yml"):
-        recipe = read_recipe(what, words)
-        section = recipe.teacher.get("model") if isinstance(recipe.teacher, Mapping) else None
-        if teacher and section is None:
-            raise StillroomError("the recipe names no teacher model", where="teacher", got=repr(recipe.teacher))
-        model = spec("teacher.model", section, home=HOMES["model"]).make() if teacher else recipe.student.make()
-        shape = shape or make_data(recipe).input_shape
-    elif words or teacher:
-        raise StillroomError("only a recipe can be changed, or asked for its teacher", where=what, got=words or None)
-    elif path.exists():
-        model, shape = load(what), shape or find_source(what).card.extra.get("input_shape")
-    else:
-        model = _named_model(what)
-    return _listed(model, tuple(shape or DEFAULT_INPUT))
-
-
-def _listed(model: nn.Module, shape: tuple[int, ...]) -> Inside:
-    inputs = torch.zeros(2, *shape)
-    try:
-        return Inside(list_sites(model, inputs), list_functions(model, inputs), list_parameters(model))
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise StillroomError(
-            f"{type(model).__name__} does not take an input of shape (2, {', '.join(map(str, shape))})",
-            got=" ".join(str(error).split())[:200],
-            fix="Give the shape of one input: --input 3,32,32.",
-        ) from error
-
-
-def _named_model(name: str) -> nn.Module:
-    if "." in name:
-        return spec("model", name, home="").make()
-    for home in ("stillroom.models", "torchvision.models"):
-        if callable(getattr(importlib.import_module(home), name, None)):
-            return spec("model", f"{home}.{name}", home=home).make()
-    return timm(name)
 
 
 def task_of(source: Source) -> Task:
