@@ -56,7 +56,7 @@ class Teacher(nn.Module):
         Raises:
             StillroomError: somebody put the network, or a part of it, into train mode.
         """
-        self._still_frozen()
+        self.expect_frozen()
         with torch.no_grad():
             output = call(self.network, inputs if self.transform is None else _transformed(self.transform, inputs))
             return output if self.classes is None else self._mapped(output, self.classes)
@@ -82,7 +82,10 @@ class Teacher(nn.Module):
             )
         return output[:, classes]
 
-    def _still_frozen(self) -> None:
+    def expect_frozen(self) -> None:
+        """Raises:
+        StillroomError: a part of the network is in train mode.
+        """
         for part in self._parts:
             if part.training:
                 raise StillroomError(

@@ -98,7 +98,7 @@ class Program(nn.Module):
             StillroomError: an input is missing or unknown; a teacher was put into train mode.
         """
         for teacher in self.teachers.values():
-            cast("Teacher", teacher)._still_frozen()  # pyright: ignore[reportPrivateUsage] - the check is the teacher's
+            cast("Teacher", teacher).expect_frozen()
         return self._code.forward(*self._in_order(inputs))
 
     def output(self, values: Mapping[str, Any]) -> Any:

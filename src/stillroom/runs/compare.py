@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from stillroom.algorithms import Algorithm, DataFree, as_task
+from stillroom.diagnosis import networks
 from stillroom.errors import StillroomError
 from stillroom.files import read_text, write_text
 from stillroom.reports import (
@@ -27,7 +28,7 @@ from stillroom.runs.job import Job, Trained
 from stillroom.runs.machine import hardware, now, versions
 from stillroom.runs.recipe import Recipe, checked
 from stillroom.runs.run import Comparison
-from stillroom.runs.teachers import hidden, trained_teachers
+from stillroom.runs.teachers import trained_teachers
 from stillroom.runs.train import make_data, make_job, stopped, training_for
 
 StudentRole = Literal["alone", "distilled"]
@@ -141,11 +142,11 @@ def _teacher_record(folder: Path, job: Job, teacher: Trained) -> None:
             write_text(folder / name, read_text(teacher.folder / name))
         write(replace(read_run(teacher.folder), role="teacher"), folder)  # a student of another run, here a teacher
         return
-    networks = hidden(teacher.network)
-    device = next(networks[0].parameters()).device
+    held = networks(teacher.network)
+    device = next(held[0].parameters()).device
     model = measured(teacher.network, job.data, class_path=None)
-    parameters = sum(parameter.numel() for network in networks for parameter in network.parameters())
-    size = sum(value.nbytes for network in networks for value in network.state_dict().values()) / 1e6
+    parameters = sum(parameter.numel() for network in held for parameter in network.parameters())
+    size = sum(value.nbytes for network in held for value in network.state_dict().values()) / 1e6
     scores = [None if s is None else Scores(last=s, best=s) for s in (teacher.facts.test, teacher.facts.validation)]
     write(
         RunResults(

@@ -140,15 +140,6 @@ def standing_teachers(recipe: Recipe, data: DataModule) -> dict[str, Standing]:
     }
 
 
-def hidden(teacher: nn.Module) -> list[nn.Module]:
-    """The networks inside a seat or an ensemble, which show none of their parameters."""
-    if isinstance(teacher, Teacher):
-        return hidden(teacher.network)
-    if isinstance(teacher, Ensemble):
-        return [network for member in teacher.members for network in hidden(member)]
-    return [teacher]
-
-
 def _find_all(recipe: Recipe) -> dict[str, _Found]:
     single = {name: section for name, section in recipe.team.items() if not _is_ensemble(section)}
     return {name: _find(recipe, name, section) for name, section in single.items()}
