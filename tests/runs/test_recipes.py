@@ -95,6 +95,7 @@ def test_a_misspelt_key_or_name(word, message):
             "trainer.accumulate_grad_batches=0",
             "trainer.accumulate_grad_batches: this is out of range; expected 1 or mo",
         ),
+        ("trainer.total_batch=0", "trainer.total_batch: this is out of range; expected 1 or more, got 0."),
         ("trainer.limit_train_batches=0", "trainer.limit_train_batches: this is out of range; expected more than 0, g"),
         (
             "trainer.gradient_clip_val=-1",

@@ -11,6 +11,7 @@ from stillroom.algorithms.mean_teacher import MeanTeacher
 from stillroom.algorithms.mutual import Mutual
 from stillroom.algorithms.offline import Offline
 from stillroom.algorithms.self_distill import Branch, SelfDistill
+from stillroom.algorithms.spared_sgd import SparedSGD
 from stillroom.algorithms.task import Evaluation, Meter, Task
 from stillroom.algorithms.tasks import as_task, task_loss
 from stillroom.algorithms.warm_up import WarmUpMultiStepLR
@@ -34,6 +35,7 @@ __all__ = [
     "OptimizerMaker",
     "SchedulerMaker",
     "SelfDistill",
+    "SparedSGD",
     "Task",
     "WarmUpMultiStepLR",
     "as_task",

@@ -240,6 +240,9 @@ def _trainer(job: Job, distiller: Distiller, callbacks: list[Callback]) -> Train
             got=trainer.world_size,
             fix="Train the teacher by a command of its own first.",
         )
+    trainer.accumulate_grad_batches = job.settings.accumulated(
+        batch_size=job.data.batch_size, processes=trainer.world_size
+    )
     return trainer
 
 

@@ -240,6 +240,8 @@ def _decisive(plain: Mapping[str, Any]) -> dict[str, Any]:
     inner = {key: _decisive(cast("Mapping[str, Any]", v)) if isinstance(v, Mapping) else v for key, v in plain.items()}
     if "trainer" in inner:
         inner["trainer"].pop("check", None)
+        if inner["trainer"].get("total_batch") is None:
+            inner["trainer"].pop("total_batch", None)
     return inner
 
 

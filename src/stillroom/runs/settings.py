@@ -7,7 +7,7 @@ from typing import Any
 
 from stillroom.errors import StillroomError
 
-COUNTS = ("max_epochs", "num_nodes", "accumulate_grad_batches", "checkpoint_every", "log_every")
+COUNTS = ("max_epochs", "num_nodes", "accumulate_grad_batches", "total_batch", "checkpoint_every", "log_every")
 SIZES = ("gradient_clip_val", "limit_train_batches")
 
 
@@ -24,6 +24,8 @@ class TrainerSettings:
         strategy: of several devices; ``auto`` is DDP.
         precision: ``32-true``, ``16-mixed``, ``bf16-mixed`` ...
         accumulate_grad_batches: batches for one optimizer step.
+        total_batch: samples of one optimizer step on all devices together, whatever their number, so that the learning
+            rate may stay as given: as many batches are accumulated as that takes. None: no rule.
         gradient_clip_val: largest norm of the gradient; None does not clip.
         limit_train_batches: train on so many batches of each epoch (whole number) or that share of them.
         limit_val_batches: the same for validation.
@@ -42,6 +44,7 @@ class TrainerSettings:
     strategy: str = "auto"
     precision: str = "32-true"
     accumulate_grad_batches: int = 1
+    total_batch: int | None = None
     gradient_clip_val: float | None = None
     limit_train_batches: int | float = 1.0
     limit_val_batches: int | float = 1.0
@@ -59,7 +62,33 @@ class TrainerSettings:
                 expected = "1 or more" if name in COUNTS else "more than 0"
                 raise StillroomError("this is out of range", where=name, expected=expected, got=value)
 
+    def accumulated(self, *, batch_size: int, processes: int) -> int:
+        """Batches of each process for one optimizer step.
+
+        Raises:
+            StillroomError: ``total_batch`` is no multiple of what the processes see at once, or stands beside
+                ``accumulate_grad_batches``.
+        """
+        if self.total_batch is None:
+            return self.accumulate_grad_batches
+        if self.accumulate_grad_batches != 1:
+            raise StillroomError(
+                "one of the two decides how many batches make a step",
+                where="trainer",
+                got=f"total_batch={self.total_batch}, accumulate_grad_batches={self.accumulate_grad_batches}",
+            )
+        rounds, rest = divmod(self.total_batch, batch_size * processes)
+        if rest or not rounds:
+            raise StillroomError(
+                "the total batch cannot be made of whole batches",
+                where="trainer.total_batch",
+                expected=f"a multiple of {batch_size * processes} (batch_size {batch_size} in {processes} process(es))",
+                got=self.total_batch,
+                fix="Choose another data.batch_size.",
+            )
+        return rounds
+
     def lightning(self) -> dict[str, Any]:
         """The keywords of Lightning's Trainer; the others are for our own callbacks."""
-        ours = ("checkpoint_seconds", "checkpoint_every", "log_every", "progress", "check")
+        ours = ("checkpoint_seconds", "checkpoint_every", "log_every", "progress", "check", "total_batch")
         return {key: value for key, value in asdict(self).items() if key not in ours}
