@@ -17,6 +17,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "WARM_UP_SECONDS", 0.0)
     monkeypatch.delenv("STILLROOM_RUN", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("rich._console", None)  # one that an earlier test has made would keep its own width
 
 
 @pytest.fixture(scope="session")

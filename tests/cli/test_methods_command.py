@@ -44,7 +44,7 @@ def test_one_loss():
     assert (status, complaint) == (0, "")
     assert out.startswith("AttentionTransfer(p=2)\n\n")
     assert AttentionTransfer.__doc__.splitlines()[0] in out
-    assert "\nrecipes:         cifar100-method, digits-method and " in out
+    assert "\nrecipes:         cifar10-algorithm, cifar100-method and " in out
     assert out.endswith("paper:           Zagoruyko, Komodakis, ICLR 2017\n")
     assert said("methods", "ICKD")[1].startswith("ICKD()\n\n")
 
