@@ -14,7 +14,7 @@ def test_it_says_what_was_made(here):
     folder = re.search(r"^Run folder: (runs/digits-\d{8}-\d{6}.*)$", out, re.MULTILINE)[1]
     assert f"Report: {folder}/report.html" in out
     assert re.search(r"test accuracy, last epoch +\d+\.\d\d %, top-5 \d+\.\d\d % \(epoch 1\)", out)
-    assert re.search(r"teacher: test accuracy +\d+\.\d\d % \(epoch 2\)", out)
+    assert re.search(r"teacher: test accuracy +\d+\.\d\d %, top-5 \d+\.\d\d % \(epoch 2\)", out)
     assert re.fullmatch(r"\S+: epoch 1/1  validation \d+\.\d\d %  \d+\.\d s\n", complaint)
     assert (here / folder / "model.safetensors").read_bytes() == (here / "run" / "model.safetensors").read_bytes()
 
