@@ -7,6 +7,7 @@ import yaml
 from tiny_runs import tiny
 
 from stillroom.errors import StillroomError
+from stillroom.recipes import find_recipe
 from stillroom.runs.recipe import checked, read_recipe
 
 MINIMAL = {
@@ -262,6 +263,17 @@ def test_another_teacher_takes_no_keys():
         StillroomError, match=r"^-o teacher\.seed=1: -t stands in the place of the recipe's teacher; got d"
     ):
         read_recipe("digits", ["teacher.seed=1"], teacher="digits")
+
+
+def test_a_recipe_names_the_teacher_and_a_file_its_weights():
+    for teacher in ("digits-born-again", str(find_recipe("digits-born-again"))):
+        recipe = read_recipe("digits-method", ["teacher.weights=w.safetensors", "teacher.check=false"], teacher=teacher)
+        assert recipe.teacher["model"]["init_args"]["width"] == 4
+        assert (recipe.teacher["weights"], recipe.teacher["check"]) == ("w.safetensors", False)
+        assert recipe.teacher["data"] == read_recipe("digits-method").teacher["data"]
+    chain = read_recipe("digits-assistant", ["teacher.weights=w.safetensors"])
+    assert chain.teacher["weights"] == "w.safetensors"
+    assert chain.teacher["model"] == read_recipe("digits").student.plain()
 
 
 def test_a_bare_file_of_weights_is_one_of_the_recipes_own_teacher(tmp_path):

@@ -16,7 +16,7 @@ from stillroom.deliveries import Delivery
 from stillroom.distillers import Schedule, Term
 from stillroom.errors import StillroomError
 from stillroom.files import read_text
-from stillroom.recipes import find_recipe
+from stillroom.recipes import find_recipe, shipped
 from stillroom.runs import sections, team
 from stillroom.runs.build import Spec, expect_known, spec
 from stillroom.runs.overrides import HOMES, overridden
@@ -159,7 +159,8 @@ def read_recipe(name: str | Path, overrides: Iterable[str] = (), *, teacher: str
     Args:
         name: a recipe's name, or the path of a YAML file.
         overrides: ``key=value`` words.
-        teacher: what stands for the recipe's teacher: recipe, run folder, checkpoint or weights file.
+        teacher: what stands for the recipe's teacher: recipe, run folder, checkpoint or weights file; a recipe's model
+            with the weights that an override ``teacher.weights=...`` names.
 
     Raises:
         StillroomError: names the key.
@@ -174,6 +175,8 @@ def read_recipe(name: str | Path, overrides: Iterable[str] = (), *, teacher: str
         raise StillroomError("a recipe is a mapping", where=str(path), got=type(plain).__name__)
     recipe = cast("dict[str, Any]", plain)
     inherited = {key: recipe[key] for key in SHARED if key in recipe}
+    if model := _model_to_load(teacher or recipe.get("teacher"), words):
+        recipe["teacher"], teacher = model, None
     recipe["teacher"] = _inheriting(inherited, recipe.get("teacher"))
     if isinstance(several := recipe.get("teachers"), dict):
         named = cast("dict[str, Any]", several)
@@ -243,6 +246,15 @@ def _decisive(plain: Mapping[str, Any]) -> dict[str, Any]:
         if inner["trainer"].get("total_batch") is None:
             inner["trainer"].pop("total_batch", None)
     return inner
+
+
+def _model_to_load(teacher: object, words: Iterable[str]) -> dict[str, Any] | None:
+    """The section of a teacher that another recipe describes and a file has the weights of."""
+    if not isinstance(teacher, str) or not any(word.startswith("teacher.weights=") for word in words):
+        return None
+    if teacher not in shipped() and Path(teacher).suffix not in (".yaml", ".yml"):
+        return None
+    return {"model": read_recipe(teacher).student.plain()}
 
 
 def _replaced(section: object, teacher: str) -> Mapping[str, Any] | str:
