@@ -270,7 +270,6 @@ def test_a_recipe_names_the_teacher_and_a_file_its_weights():
         recipe = read_recipe("digits-method", ["teacher.weights=w.safetensors", "teacher.check=false"], teacher=teacher)
         assert recipe.teacher["model"]["init_args"]["width"] == 4
         assert (recipe.teacher["weights"], recipe.teacher["check"]) == ("w.safetensors", False)
-        assert recipe.teacher["data"] == read_recipe("digits-method").teacher["data"]
     chain = read_recipe("digits-assistant", ["teacher.weights=w.safetensors"])
     assert chain.teacher["weights"] == "w.safetensors"
     assert chain.teacher["model"] == read_recipe("digits").student.plain()
