@@ -234,7 +234,7 @@ def renamed(data):
         (
             "val",
             stray,
-            "{}: the file is not one of COCO's instances; expected images, annotations and categories, got ",
+            "{}, annotation 0: the file tells of no such image_id; got 77.",
         ),
         (
             "val",
@@ -262,5 +262,6 @@ def test_coco_that_is_not_there_or_no_json(copy, tmp_path):
     ):
         coco(copy).prepare_data()
     path.write_text((copy / "coco" / "annotations" / "instances_val.json").read_text())
-    with pytest.raises(StillroomError, match=r"train/val0\.jpg: there is no such image\.$"):
+    message = r"/coco/train: 4 of 4 images cannot be read; got .*train/val0\.jpg: there is no such image; .*val1\.jpg"
+    with pytest.raises(StillroomError, match=message):
         coco(copy).prepare_data()

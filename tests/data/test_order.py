@@ -14,7 +14,7 @@ def batches(count, *, epoch=0, start=0, **options):
 
 
 def indices(batched):
-    return [index for batch in batched for _, index in batch]
+    return [index for batch in batched for _, index, _ in batch]
 
 
 counts, sizes, worlds = st.integers(1, 60), st.integers(1, 9), st.integers(1, 5)
@@ -51,10 +51,10 @@ def test_ranks_together_see_an_evaluation_set_once(count, batch_size, world):
 def test_ranks_together_step_as_one_process_with_a_larger_batch(count):
     ranks = [batches(count, batch_size=4, world=3, rank=rank, epoch=2) for rank in range(3)]
     one = batches(count, batch_size=12, epoch=2)
-    joint = [{index for batch in step for _, index in batch} for step in zip(*ranks, strict=True)]
+    joint = [{index for batch in step for _, index, _ in batch} for step in zip(*ranks, strict=True)]
     assert [len(step) for step in joint[:3]] == [12, 12, 12]
     for mine, whole in zip(joint[:3], one[:3], strict=True):
-        assert mine == {index for _, index in whole}
+        assert mine == {index for _, index, _ in whole}
 
 
 def test_other_samples_are_left_out_in_other_epochs():
@@ -100,7 +100,7 @@ def test_an_iterator_keeps_the_epoch_in_which_it_was_made():
     order = EpochBatches(6, batch_size=2)
     iterator = iter(order)
     order.set_epoch(4, start=2)
-    assert [epoch for batch in iterator for epoch, _ in batch] == [0] * 6
+    assert [epoch for batch in iterator for epoch, _, _ in batch] == [0] * 6
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Data: one module per file; every sample carries its index, and every draw comes from a key."""
 
 from stillroom.data.arrays import Arrays
+from stillroom.data.augmentation import DetectionAugmentation
 from stillroom.data.cifar10 import CIFAR10
 from stillroom.data.cifar100 import CIFAR100
 from stillroom.data.coco import COCO
@@ -25,6 +26,7 @@ __all__ = [
     "VOC",
     "Arrays",
     "DataModule",
+    "DetectionAugmentation",
     "Digits",
     "EpochBatches",
     "FashionMNIST",

@@ -1,128 +1,141 @@
-"""Images with boxes: what the sets for detection share."""
+"""Image files with boxes, as annotations tell of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
-from stillroom.data.module import Sources
-from stillroom.data.samples import Source
 from stillroom.errors import StillroomError
+
+SLACK = 1.0
+"""Pixels by which a box may reach beyond its image without being counted: some count pixels from 0, others from 1."""
+
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for files that are no images, or broken ones."""
+
+Corners = tuple[float, float, float, float]
+"""x1, y1, x2, y2 in pixels, from 0; the last pixel ends at x2."""
+
+
+class Box(NamedTuple):
+    """One object, as it is written.
+
+    Attributes:
+        corners: of the box.
+        label: its class, from 0.
+        difficult: to find, says whoever marked it.
+        crowd: many objects, of which this is the region.
+    """
+
+    corners: Corners
+    label: int
+    difficult: bool = False
+    crowd: bool = False
 
 
 @dataclass(frozen=True)
 class Annotated:
     """An image file with its boxes.
 
+    Arrays and not tensors, of which each would be a file of its own on its way to a worker that is spawned.
+
     Attributes:
         path: of the image.
-        boxes: (K, 4), corners x1, y1, x2, y2 in pixels of the file, from 0; K may be 0.
+        size: its height and width.
+        image_id: its number.
+        boxes: (K, 4), corners x1, y1, x2, y2 in pixels of the file, within it; K may be 0.
         labels: (K,), classes from 0.
-        size: height and width of the image.
+        difficult, crowd: (K,).
+        written: how many boxes the annotation has.
+        empty: how many of them have no area, and are left out.
+        outside: how many of them reach beyond the image; of these is left what is within it, if anything is.
     """
 
     path: Path
-    boxes: Tensor
-    labels: Tensor
-    size: tuple[int, int] = (0, 0)
+    size: tuple[int, int]
+    image_id: int
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    difficult: NDArray[np.bool_]
+    crowd: NDArray[np.bool_]
+    written: int
+    empty: int
+    outside: int
 
 
-def annotated(path: Path, corners: Sequence[Sequence[float]], labels: Sequence[int]) -> Annotated:
-    """An image file with those of its boxes that have an area.
+def annotated(path: Path, size: tuple[int, int], boxes: Sequence[Box], *, image_id: int) -> Annotated:
+    """An image file with those of its boxes that have an area, clipped to the image.
 
-    Raises:
-        StillroomError: there is no such file, or it is no image.
+    Args:
+        path: of the image.
+        size: its height and width.
+        boxes: as they are written.
+        image_id: the image's number.
     """
-    boxes, classes = torch.tensor(corners, dtype=torch.float32).reshape(-1, 4), torch.tensor(labels, dtype=torch.int64)
-    whole = (boxes[:, 2:] > boxes[:, :2]).all(1)
-    return replace(Annotated(path, boxes[whole], classes[whole]), size=_size(path))
-
-
-def detection_sources(
-    train: Sequence[Annotated],
-    validation: Sequence[Annotated],
-    test: Sequence[Annotated] | None,
-    *,
-    class_names: list[str],
-    image_size: int,
-    flip: bool,
-) -> Sources:
-    """The sets as they are trained on and evaluated: squares of ``image_size``, mirrored half of the time or never.
-
-    Raises:
-        StillroomError: the size is below 1, or a set has no boxes at all.
-    """
-    if image_size < 1:
-        raise StillroomError("the size is too small", where="image_size", expected="1 or more", got=image_size)
-    for name, items in (("training", train), ("validation", validation), ("test", test)):
-        if items is not None and not any(len(item.boxes) for item in items):
-            raise StillroomError(f"the {name} set has no boxes", got=f"{len(items)} images without any")
-    resize, mirror = v2.Resize([image_size, image_size]), [v2.RandomHorizontalFlip()] if flip else []
-    to_input = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.ToPureTensor()]
-    return Sources(
-        train=_Images(train),
-        validation=_Images(validation),
-        test=None if test is None else _Images(test),
-        augmented=v2.Compose([resize, *mirror, *to_input]),
-        plain=v2.Compose([resize, *to_input]),
-        class_names=class_names,
-        open_image=opened,
-        collate=collate_boxes,
+    height, width = size
+    written = np.array([box.corners for box in boxes], dtype=np.float32).reshape(-1, 4)
+    within = written.clip(0, np.array([width, height, width, height], dtype=np.float32))
+    empty = (written[:, 2:] <= written[:, :2]).any(1)
+    outside = (np.abs(written - within) > SLACK).any(1) & ~empty
+    whole = (within[:, 2:] > within[:, :2]).all(1) & ~empty
+    return Annotated(
+        path,
+        size,
+        image_id,
+        within[whole],
+        np.array([box.label for box in boxes], dtype=np.int64)[whole],
+        np.array([box.difficult for box in boxes], dtype=np.bool_)[whole],
+        np.array([box.crowd for box in boxes], dtype=np.bool_)[whole],
+        written=len(boxes),
+        empty=int(empty.sum()),
+        outside=int(outside.sum()),
     )
 
 
-class _Images(Source):
-    """The items as the transforms of torchvision take them: an image, and boxes that know what they are."""
+def corners_of(numbers: Sequence[Any]) -> Corners:
+    """Four finite numbers.
 
-    def __init__(self, items: Sequence[Annotated]) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int, /) -> dict[str, Any]:
-        item = self.items[index]
-        boxes = tv_tensors.BoundingBoxes(item.boxes, format="XYXY", canvas_size=item.size)  # pyright: ignore[reportCallIssue]
-        try:
-            return {"images": opened(item.path), "targets": {"boxes": boxes, "labels": item.labels}}
-        except OSError as error:
-            raise _unreadable(item.path, error) from error
-
-
-def collate_boxes(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """A batch: ``{"inputs": {"images": (N, 3, S, S), "targets": [{"boxes", "labels"}, ...]}, "index": (N,)}``."""
-    inputs = [sample["inputs"] for sample in samples]
-    images = torch.stack([each["images"] for each in inputs])
-    targets = [each["targets"] for each in inputs]
-    return {
-        "inputs": {"images": images, "targets": targets},
-        "index": torch.tensor([sample["index"] for sample in samples]),
-    }
+    Raises:
+        ValueError: they are something else.
+    """
+    left, top, right, bottom = map(float, numbers)
+    if not all(map(isfinite, (left, top, right, bottom))):
+        raise ValueError
+    return left, top, right, bottom
 
 
 def opened(path: Path) -> Image.Image:
+    """An image file in colour.
+
+    Raises:
+        OSError: or another one of ``UNREADABLE``; it cannot be read.
+    """
     with Image.open(path) as image:
         return image.convert("RGB")
 
 
-def _size(path: Path) -> tuple[int, int]:
-    """Height and width, from the file's head alone."""
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width, from the file's head alone.
+
+    Raises:
+        StillroomError: there is no such file, or it is no image.
+    """
     if not path.is_file():
         raise StillroomError("there is no such image", where=str(path))
     try:
         with Image.open(path) as image:
             return image.height, image.width
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> StillroomError:
+def unreadable(path: Path, error: Exception) -> StillroomError:
+    """What is said of an image file that cannot be opened."""
     return StillroomError("the file is not an image that can be read", where=str(path), got=error)

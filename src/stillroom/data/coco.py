@@ -6,12 +6,16 @@ T.-Y. Lin et al.: Microsoft COCO: Common Objects in Context, ECCV 2014.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stillroom.data.archives import data_folder
-from stillroom.data.boxes import Annotated, annotated, detection_sources
+from stillroom.data.augmentation import DetectionAugmentation
+from stillroom.data.box_inputs import BoxInputs, Interpolation
+from stillroom.data.boxes import Annotated, Box, annotated, corners_of, image_size
 from stillroom.data.module import DataModule, Sources
+from stillroom.data.read_all import read_all
 from stillroom.errors import StillroomError
 from stillroom.files import read_text
 
@@ -19,9 +23,10 @@ from stillroom.files import read_text
 class COCO(DataModule):
     """``<split>/<file_name>`` and ``annotations/instances_<split>.json`` in one folder.
 
-    Inputs: as of :class:`~stillroom.data.VOC`. The classes are the ``categories`` of the training file in the order of
-    their ids, from 0 without gaps. Crowds are left out, so a detection in one counts as a mistake; boxes without an
-    area are dropped; images without boxes are kept.
+    Inputs: as of :class:`~stillroom.data.VOC`; here ``image_id`` is the file's own, ``iscrowd`` tells crowds, and no
+    box is difficult. The classes are the ``categories`` of the training file in the order of their ids, from 0 without
+    gaps. Boxes are clipped to their images; those without an area are left out, and ``stillroom check`` tells how many.
+    Images without boxes are kept.
 
     Args:
         batch_size: per process.
@@ -31,10 +36,18 @@ class COCO(DataModule):
         splits: the one to train on, the one that picks the best epoch, and the one that is measured besides,
             or None.
         image_size: height and width of the inputs; the shape of the image is not kept.
+        interpolation: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``, by which images are resized.
         flip: training images are mirrored half of the time.
+        crowd: keep crowds in the sets that are evaluated, with ``iscrowd`` 1 and score 0, so that an average precision
+            can ignore what is found in them; otherwise they are left out, so a detection in one counts as a mistake.
+            They are never trained on.
+        mean: of each colour, for pixels from 0 to 1; None, with ``std``: pixels stay between 0 and 1.
+        std: likewise.
+        augmentation: further chance in training, as a mapping of arguments of
+            :class:`~stillroom.data.DetectionAugmentation`; training images then have its sizes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a recipe sets them all in one place
         self,
         *,
         batch_size: int = 8,
@@ -43,14 +56,29 @@ class COCO(DataModule):
         folder: str = "coco",
         splits: tuple[str, str, str | None] = ("train2017", "val2017", None),
         image_size: int = 320,
+        interpolation: Interpolation = "bilinear",
         flip: bool = True,
+        crowd: bool = False,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        augmentation: DetectionAugmentation | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers)
-        self.folder, self.splits = data_folder(root) / folder, splits
-        self.image_size, self.flip = image_size, flip
+        self.folder, self.splits, self.crowd = data_folder(root) / folder, splits, crowd
+        self.inputs = BoxInputs(
+            image_size=image_size,
+            interpolation=interpolation,
+            flip=flip,
+            mean=mean,
+            std=std,
+            augmentation=augmentation,
+        )
 
     def read(self) -> Sources:
-        train, validation, test = (None if split is None else self._read(split) for split in self.splits)
+        train, validation, test = (
+            None if split is None else self._read(split, crowd=self.crowd and place > 0)
+            for place, split in enumerate(self.splits)
+        )
         names, items = train or ({}, [])
         for split, found in zip(self.splits, (train, validation, test), strict=True):
             if found is not None and found[0] != names:
@@ -60,19 +88,17 @@ class COCO(DataModule):
                     expected=names,
                     got=found[0],
                 )
-        return detection_sources(
+        return self.inputs.sources(
             items,
             validation[1] if validation else [],
             test[1] if test else None,
             class_names=list(names.values()),
-            image_size=self.image_size,
-            flip=self.flip,
         )
 
     def _annotations(self, split: str) -> Path:
         return self.folder / "annotations" / f"instances_{split}.json"
 
-    def _read(self, split: str) -> tuple[dict[int, str], list[Annotated]]:
+    def _read(self, split: str, *, crowd: bool) -> tuple[dict[int, str], list[Annotated]]:
         """The names of the categories by id, and the images."""
         path = self._annotations(split)
         if not path.is_file():
@@ -83,12 +109,10 @@ class COCO(DataModule):
                 "name.",
             )
         try:
-            return _parsed(json.loads(read_text(path)), self.folder / split)
+            names, files, boxes = _parsed(json.loads(read_text(path)), str(path))
         except json.JSONDecodeError as error:
             raise StillroomError("the file is not JSON", where=f"{path}, line {error.lineno}", got=error.msg) from error
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, StillroomError):
-                raise
+        except (AttributeError, KeyError, TypeError) as error:
             raise StillroomError(
                 "the file is not one of COCO's instances",
                 where=str(path),
@@ -96,20 +120,41 @@ class COCO(DataModule):
                 got=f"{type(error).__name__}: {error}",
             ) from error
 
+        def read(numbered: tuple[int, int]) -> Annotated:
+            place, image_id = numbered
+            file = self.folder / split / files[image_id]
+            chosen = [box for box in boxes[image_id] if crowd or not box.crowd]
+            number = image_id if isinstance(image_id, int) else place  # pyright: ignore[reportUnnecessaryIsInstance]
+            return annotated(file, image_size(file), chosen, image_id=number)
 
-def _parsed(data: dict[str, Any], images: Path) -> tuple[dict[int, str], list[Annotated]]:
-    names = {category["id"]: category["name"] for category in sorted(data["categories"], key=lambda each: each["id"])}
+        return names, read_all(enumerate(files), read, what="images", where=str(self.folder / split))
+
+
+def _parsed(data: Mapping[str, Any], where: str) -> tuple[dict[int, str], dict[int, str], dict[int, list[Box]]]:
+    """The names of the categories, the names of the files and the boxes of the images, all by id."""
+    names = {each["id"]: each["name"] for each in sorted(data["categories"], key=lambda each: each["id"])}
+    files: dict[int, str] = {each["id"]: each["file_name"] for each in data["images"]}
     labels = {category: label for label, category in enumerate(names)}
-    found: dict[int, list[tuple[list[float], int]]] = {image["id"]: [] for image in data["images"]}
-    for each in data["annotations"]:
-        if not each.get("iscrowd", 0):
-            x, y, width, height = each["bbox"]
-            found[each["image_id"]].append(([x, y, x + width, y + height], labels[each["category_id"]]))
-    return names, [
-        annotated(
-            images / image["file_name"],
-            [corners for corners, _ in found[image["id"]]],
-            [label for _, label in found[image["id"]]],
-        )
-        for image in data["images"]
-    ]
+    boxes: dict[int, list[Box]] = {image_id: [] for image_id in files}
+
+    def read(numbered: tuple[int, Mapping[str, Any]]) -> None:
+        number, each = numbered
+        image_id, box = _box(each, f"{where}, annotation {each.get('id', number)}", files, labels)
+        boxes[image_id].append(box)
+
+    read_all(enumerate(data["annotations"]), read, what="annotations", where=where)
+    return names, files, boxes
+
+
+def _box(each: Mapping[str, Any], where: str, files: Mapping[int, str], labels: Mapping[int, int]) -> tuple[int, Box]:
+    """One annotation: the id of its image, and the box."""
+    for key, known in (("image_id", files), ("category_id", labels)):
+        if each[key] not in known:
+            raise StillroomError(f"the file tells of no such {key}", where=where, got=repr(each[key]))
+    try:
+        x, y, width, height = corners_of(each["bbox"])
+    except (TypeError, ValueError):
+        raise StillroomError("it has no box", where=where, expected="four numbers", got=each["bbox"]) from None
+    return each["image_id"], Box(
+        (x, y, x + width, y + height), labels[each["category_id"]], crowd=bool(each.get("iscrowd", 0))
+    )

@@ -23,6 +23,18 @@ def draw_key(*numbers: int) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
+def batch_draws(seed: int, epoch: int, batch: int) -> torch.Generator:
+    """What all samples of a batch draw alike, in all processes that train together.
+
+    Args:
+        seed: the run's seed.
+        epoch: counted from 0.
+        batch: its place in the epoch.
+    """
+    # A fourth number: no sample has the key of a batch, nor has the training step of any process.
+    return torch.Generator().manual_seed(draw_key(seed, epoch, batch, -1))
+
+
 @contextmanager
 def drawing(seed: int, epoch: int, index: int, *, python_too: bool = False) -> Generator[None]:
     """Everything drawn inside comes from the key (seed, epoch, index); the generators are as before afterwards.

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from stillroom.data.loader import Collate, Loader, progress_of
 from stillroom.data.order import EpochBatches
-from stillroom.data.samples import Samples, Source
+from stillroom.data.samples import PerBatch, Samples, Source
 from stillroom.errors import StillroomError
 
 Transform = Callable[[Any], Any]
@@ -29,6 +29,7 @@ class Sources:
     Args:
         train, validation, test: the sets; each yields (input, label) or an input alone.
         augmented: what makes a training input of an item; None: the item is one.
+        per_batch: what finishes a training input with draws that its batch shares; None: nothing does.
         plain: the same for validation and test, without chance.
         class_names: in the order of the labels; None: unknown.
         open_image: makes of an image file what ``plain`` takes; None: the items are not images, or nobody knows how.
@@ -40,6 +41,7 @@ class Sources:
     validation: Source
     test: Source | None
     augmented: Transform | None = None
+    per_batch: PerBatch | None = None
     plain: Transform | None = None
     class_names: list[str] | None = None
     open_image: Callable[[Path], Any] | None = None
@@ -115,7 +117,13 @@ class DataModule(LightningDataModule, ABC):
 
     def train_dataloader(self) -> Loader:
         sources = self.sources
-        samples = Samples(sources.train, sources.augmented, seed=self.seed, python_too=sources.python_too)
+        samples = Samples(
+            sources.train,
+            sources.augmented,
+            seed=self.seed,
+            python_too=sources.python_too,
+            per_batch=sources.per_batch,
+        )
         return self._loader(samples, shuffle=True, progress=self._progress)
 
     def val_dataloader(self) -> Loader:

@@ -11,10 +11,10 @@ from stillroom.data.draws import draw_key
 from stillroom.errors import StillroomError
 
 
-class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index) pairs for ``DataLoader(batch_sampler=...)``.
+class EpochBatches(Sampler[list[tuple[int, int, int]]]):
+    """Batches of (epoch, index, batch) for ``DataLoader(batch_sampler=...)``; ``batch`` is its place in the epoch.
 
-    The pairs tell a worker the epoch, also one that lives through many. With several processes each takes every
+    They tell a worker the epoch, also one that lives through many. With several processes each takes every
     ``world``-th sample of a joint order, so that the n-th batches of all ranks together are the n-th batch that one
     process with a ``world`` times larger batch size would see.
 
@@ -65,13 +65,13 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         """Batches in a whole epoch, wherever it starts."""
         return len(self._sizes())
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
         # Epoch and start are read here and not at the first batch: a loader makes its iterator early.
         return self._batches(self.epoch, self.start)
 
-    def _batches(self, epoch: int, start: int) -> Iterator[list[tuple[int, int]]]:
-        for indices in self._share(epoch).split(self._sizes())[start:]:
-            yield [(epoch, index) for index in indices.tolist()]
+    def _batches(self, epoch: int, start: int) -> Iterator[list[tuple[int, int, int]]]:
+        for batch, indices in enumerate(self._share(epoch).split(self._sizes())[start:], start):
+            yield [(epoch, index, batch) for index in indices.tolist()]
 
     def _share(self, epoch: int) -> torch.Tensor:
         if not self.shuffle:

@@ -11,12 +11,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stillroom.data.draws import drawing
+from stillroom.data.draws import batch_draws, drawing
 from stillroom.errors import StillroomError
+
+PerBatch = Callable[[Any, torch.Generator], Any]
+"""Finishes an input with draws that are the same for all samples of its batch."""
 
 
 class Source(Protocol):
-    """What a set is read from: any map-style ``torch.utils.data.Dataset``, or a list."""
+    """What a set is read from: any map-style ``torch.utils.data.Dataset``, or a list.
+
+    One whose items change with the epoch has a method ``in_epoch(epoch)`` besides, which returns the source of that
+    epoch.
+    """
 
     def __len__(self) -> int: ...
 
@@ -27,14 +34,16 @@ class Samples(Dataset[dict[str, Any]]):
     """The samples of a source as ``{"inputs": Tensor, "labels": int, "index": int}``; no labels where there are none.
 
     ``samples[epoch, index]`` is the view of a sample that belongs to that epoch, the same one in any process and at
-    any time; ``samples[index]`` is that of epoch 0. The default collation of a list of them gives a batch with the
-    same keys.
+    any time; ``samples[index]`` is that of epoch 0. Where batches draw something too, such as a size, it is
+    ``samples[epoch, index, batch]``, and without it that of batch 0. The default collation of a list of
+    them gives a batch with the same keys.
 
     Args:
         source: yields (input, label), or an input alone (also as a tuple of one), where label is a whole number.
         transform: applied to the input; the result must be a tensor, an array, or a mapping: the model's keywords.
         seed: of the draws made by the source and by the transform.
         python_too: key the draws from ``random`` and ``numpy.random`` as well.
+        per_batch: applied after the transform, with the draws of the batch; None: nothing is.
 
     Raises:
         StillroomError: the source has no length, or an item is not what is described above.
@@ -47,6 +56,7 @@ class Samples(Dataset[dict[str, Any]]):
         *,
         seed: int = 0,
         python_too: bool = False,
+        per_batch: PerBatch | None = None,
     ) -> None:
         if not (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
             raise StillroomError(
@@ -56,21 +66,28 @@ class Samples(Dataset[dict[str, Any]]):
                 fix="Read an iterable data set into a list first.",
             )
         self.source, self.transform, self.seed, self.python_too = source, transform, seed, python_too
+        self.per_batch = per_batch
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, at: int | tuple[int, int]) -> dict[str, Any]:
-        epoch, index = at if isinstance(at, tuple) else (0, at)
+    def __getitem__(self, at: int | tuple[int, int] | tuple[int, int, int]) -> dict[str, Any]:
+        epoch, index, *batch = at if isinstance(at, tuple) else (0, at)
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")  # the kind of error that ends a loop over a sequence
         with drawing(self.seed, epoch, index, python_too=self.python_too):
-            value, *labels = _parts(self.source[index], index)
+            value, *labels = _parts(self._source(epoch)[index], index)
             value = value if self.transform is None else self.transform(value)
+        if self.per_batch is not None:
+            value = self.per_batch(value, batch_draws(self.seed, epoch, batch[0] if batch else 0))
         sample: dict[str, Any] = {"inputs": value if isinstance(value, Mapping) else _tensor(value, index)}
         if labels:
             sample["labels"] = _label(labels[0], index)
         return sample | {"index": index}
+
+    def _source(self, epoch: int) -> Source:
+        changing: Callable[[int], Source] | None = getattr(self.source, "in_epoch", None)
+        return self.source if changing is None else changing(epoch)
 
 
 def _parts(item: object, index: int) -> Sequence[Any]:

@@ -5,26 +5,37 @@ M. Everingham et al.: The PASCAL Visual Object Classes (VOC) Challenge, IJCV 201
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 from stillroom.data.archives import data_folder
-from stillroom.data.boxes import Annotated, annotated, detection_sources
+from stillroom.data.augmentation import DetectionAugmentation
+from stillroom.data.box_inputs import BoxInputs, Interpolation
+from stillroom.data.boxes import Annotated, Box, Corners, annotated, corners_of, image_size
 from stillroom.data.module import DataModule, Sources
+from stillroom.data.read_all import read_all
 from stillroom.errors import StillroomError
 from stillroom.files import read_text
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+ENDINGS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 
 
 class VOC(DataModule):
     """``JPEGImages/<id>.jpg``, ``Annotations/<id>.xml`` and ``ImageSets/Main/<split>.txt`` in one folder.
 
-    Inputs: ``images``, float32 (3, image_size, image_size) between 0 and 1, and ``targets``: ``boxes`` (K, 4), corners
-    x1, y1, x2, y2 in pixels of the input, and ``labels`` (K,). The classes are the names in the annotations of all
-    splits, in alphabetical order, from 0. The format counts pixels from 1, the last one included; a box becomes
-    (xmin - 1, ymin - 1, xmax, ymax). Boxes with ``xmin >= xmax`` or ``ymin >= ymax`` are dropped.
+    Inputs: ``images``, float32 (3, image_size, image_size), between 0 and 1 unless ``mean`` and ``std`` are given, and
+    for each image ``targets``: ``boxes`` (K, 4), corners x1, y1, x2, y2 in pixels of the input; ``labels`` (K,);
+    ``scores`` (K,), how much a box counts, 1 unless images are mixed; ``difficult`` (K,); ``iscrowd`` (K,), all 0;
+    ``image_id`` (), the image's place in its split; ``original_size`` (2,), height and width of the file. A box times
+    original over input width and height is one in pixels of the file.
+
+    The classes are the names in the annotations of all splits, in alphabetical order, from 0. The format counts pixels
+    from 1, the last one included; a box becomes (xmin - 1, ymin - 1, xmax, ymax), clipped to the image. Boxes with
+    ``xmin >= xmax`` or ``ymin >= ymax``, and those outside of the image, are left out; ``stillroom check`` tells how
+    many. Images may be .jpeg or .png files, too.
 
     Args:
         batch_size: per process.
@@ -34,12 +45,18 @@ class VOC(DataModule):
         splits: the one to train on, the one that picks the best epoch, and the one that is measured besides,
             or None.
         image_size: height and width of the inputs; the shape of the image is not kept.
+        interpolation: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``, by which images are resized.
         flip: training images are mirrored half of the time.
-        difficult: keep objects that are marked as difficult; otherwise they are left out everywhere, so finding one
+        difficult: keep objects that are marked as difficult: they are trained on, and marked in the targets, so that
+            an average precision can take them out of account; otherwise they are left out everywhere, so finding one
             counts as a mistake.
+        mean: of each colour, for pixels from 0 to 1; None, with ``std``: pixels stay between 0 and 1.
+        std: likewise.
+        augmentation: further chance in training, as a mapping of arguments of
+            :class:`~stillroom.data.DetectionAugmentation`; training images then have its sizes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a recipe sets them all in one place
         self,
         *,
         batch_size: int = 8,
@@ -48,12 +65,23 @@ class VOC(DataModule):
         folder: str = "VOCdevkit/VOC2007",
         splits: tuple[str, str, str | None] = ("train", "val", "test"),
         image_size: int = 320,
+        interpolation: Interpolation = "bilinear",
         flip: bool = True,
         difficult: bool = False,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        augmentation: DetectionAugmentation | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers)
-        self.folder, self.splits = data_folder(root) / folder, splits
-        self.image_size, self.flip, self.difficult = image_size, flip, difficult
+        self.folder, self.splits, self.difficult = data_folder(root) / folder, splits, difficult
+        self.inputs = BoxInputs(
+            image_size=image_size,
+            interpolation=interpolation,
+            flip=flip,
+            mean=mean,
+            std=std,
+            augmentation=augmentation,
+        )
 
     def read(self) -> Sources:
         if not (self.folder / "ImageSets" / "Main").is_dir():
@@ -63,55 +91,71 @@ class VOC(DataModule):
                 expected="JPEGImages, Annotations and ImageSets/Main",
                 fix="Set STILLROOM_DATA or data.root to the folder that holds it, and data.folder to its name.",
             )
-        found = [None if split is None else self._objects(split) for split in self.splits]
-        names = sorted({each.name for split in found for objects in (split or {}).values() for each in objects})
-        train, validation, test = (None if split is None else self._annotated(split, names) for split in found)
-        return detection_sources(
-            train or [], validation or [], test, class_names=names, image_size=self.image_size, flip=self.flip
+        splits = [None if split is None else self._ids(split) for split in self.splits]
+        ids = list(dict.fromkeys(name for split in splits for name in split or ()))
+        read = read_all(ids, self._read, what="images with annotations", where=str(self.folder))
+        pictures = dict(zip(ids, read, strict=True))
+        names = sorted({each.name for picture in read for each in picture.objects})
+        train, validation, test = (
+            None if split is None else _annotated([pictures[name] for name in split], names) for split in splits
         )
+        return self.inputs.sources(train or [], validation or [], test, class_names=names)
 
-    def _objects(self, split: str) -> dict[str, list[_Object]]:
-        """The objects of each image, by its id."""
+    def _ids(self, split: str) -> list[str]:
         path = self.folder / "ImageSets" / "Main" / f"{split}.txt"
         if not path.is_file():
             known = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt")))
             raise StillroomError("there is no such split", where=str(path), fix=f"There are: {known}." if known else "")
-        ids = [line.split()[0] for line in read_text(path).splitlines() if line.strip()]
-        read = {name: _read(self.folder / "Annotations" / f"{name}.xml") for name in ids}
-        return {name: [each for each in read[name] if self.difficult or not each.difficult] for name in ids}
+        return list(dict.fromkeys(line.split()[0] for line in read_text(path).splitlines() if line.strip()))
 
-    def _annotated(self, split: dict[str, list[_Object]], names: list[str]) -> list[Annotated]:
-        labels = {name: label for label, name in enumerate(names)}
-        return [
-            annotated(
-                self.folder / "JPEGImages" / f"{name}.jpg",
-                [each.corners for each in objects],
-                [labels[each.name] for each in objects],
-            )
-            for name, objects in split.items()
-        ]
+    def _read(self, name: str) -> _Picture:
+        objects = _objects(self.folder / "Annotations" / f"{name}.xml")
+        files = [self.folder / "JPEGImages" / f"{name}{ending}" for ending in ENDINGS]
+        path = next((file for file in files if file.is_file()), files[0])
+        return _Picture(path, image_size(path), [each for each in objects if self.difficult or not each.difficult])
 
 
 @dataclass(frozen=True)
 class _Object:
     name: str
-    corners: tuple[float, ...]
+    corners: Corners
     difficult: bool
 
 
-def _read(path: Path) -> list[_Object]:
+@dataclass(frozen=True)
+class _Picture:
+    path: Path
+    size: tuple[int, int]
+    objects: list[_Object]
+
+
+def _annotated(pictures: list[_Picture], names: list[str]) -> list[Annotated]:
+    labels = {name: label for label, name in enumerate(names)}
+    return [
+        annotated(
+            each.path,
+            each.size,
+            [Box(one.corners, labels[one.name], difficult=one.difficult) for one in each.objects],
+            image_id=place,
+        )
+        for place, each in enumerate(pictures)
+    ]
+
+
+def _objects(path: Path) -> list[_Object]:
     if not path.is_file():
         raise StillroomError("there is no such annotation", where=str(path))
     try:
-        return [_object(element, path) for element in ElementTree.parse(path).getroot().iter("object")]
-    except ElementTree.ParseError as error:
+        root = ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:  # also of an unknown encoding
         raise StillroomError("the annotation is no XML", where=str(path), got=error) from error
+    return [_object(element, path) for element in root.iter("object")]
 
 
 def _object(element: ElementTree.Element, path: Path) -> _Object:
-    name = element.findtext("name")
+    name = element.findtext("name", "").strip()
     try:
-        left, top, right, bottom = (float(element.findtext(f"bndbox/{key}", "")) for key in CORNERS)
+        left, top, right, bottom = corners_of([element.findtext(f"bndbox/{key}", "") for key in CORNERS])
     except ValueError:
         shown = {key: element.findtext(f"bndbox/{key}") for key in CORNERS}
         raise StillroomError(

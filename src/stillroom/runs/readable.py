@@ -31,6 +31,7 @@ class Reading:
         read: how many were tried.
         seconds: for each.
         complaints: index and what is wrong.
+        remarks: what the set itself says is odd about it.
     """
 
     split: str
@@ -38,9 +39,17 @@ class Reading:
     read: int
     seconds: float
     complaints: tuple[tuple[int, str], ...]
+    remarks: tuple[str, ...] = ()
 
     def findings(self) -> list[Finding]:
-        """An error that names the first ones, if there are any."""
+        """An error that names the first samples, if any cannot be read, and a warning for each remark."""
+        odd = [
+            Finding("warning", f"data ({self.split})", remark, "Repair the annotations if that is a mistake.")
+            for remark in self.remarks
+        ]
+        return self._unreadable() + odd
+
+    def _unreadable(self) -> list[Finding]:
         if not self.complaints:
             return []
         named = "; ".join(f"sample {index}: {what}" for index, what in self.complaints[:NAMED])
@@ -71,7 +80,8 @@ def read_sample(split: str, loader: Loader, *, classes: int | None, seconds: flo
         if time.perf_counter() - start > seconds:
             break
     spent = time.perf_counter() - start
-    return Reading(split, len(samples), read, spent / max(read, 1), tuple(sorted(complaints)))
+    remarks = tuple(getattr(samples.source, "remarks", ()))
+    return Reading(split, len(samples), read, spent / max(read, 1), tuple(sorted(complaints)), remarks)
 
 
 def spread(count: int) -> Iterator[int]:
