@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from words_said import refused, said
+from words_said import refused, said, usage
 
 WORDS = [
     *("student.num_classes=2", "student.backbone=test_resnet", "student.channels=16", "student.score_thresh=0.001"),
@@ -38,8 +38,33 @@ def test_train_names_the_metric(place):
 def test_eval():
     status, out, complaint = said("eval", "run")
     assert (status, complaint) == (0, "")
-    assert re.fullmatch(r"test: AP50 \d+\.\d\d %, loss \d\.\d{4}, 3 samples\n", out)
+    first, second, *classes = out.splitlines()
+    assert re.fullmatch(r"test: AP50 \d+\.\d\d %, loss \d\.\d{4}, 3 samples", first)
+    assert re.match(r"AP50 11-point \d+\.\d\d %, AP50 area \d+\.\d\d %, AP \d+\.\d\d %, AP75 ", second)
+    told = [line.split()[0].strip("─") for line in classes if line.strip()]
+    assert told == ["By", "AP50", "%", "", "circle", "square"]
     assert ", 4 samples" in said("eval", "run", "--split", "validation")[1]
+
+
+def test_eval_at_several_sizes():
+    status, out, complaint = said("eval", "run", "--sizes", "64,32")
+    assert (status, complaint) == (0, "")
+    number = r" +\d+\.\d+"
+    assert re.search(rf"^test: 3 samples *\n(.*\n)+ 64{5 * number} *\n 32{5 * number} *\n", out, re.MULTILINE)
+    assert re.findall(r"(\d+) pixels", out) == ["64"]
+    whole = said("eval", "run", "--sizes", "64,32", "--every-class")[1]
+    assert re.findall(r"(\d+) pixels", whole) == ["64", "32"]
+    assert len(re.findall(r"^ circle" + 4 * number, whole, re.MULTILINE)) == 2
+
+
+def test_eval_of_what_is_no_size(place):
+    message = (
+        "stillroom eval: error: argument --sizes: expected whole numbers with commas between, such as 608,416,320; got "
+        "'64,big'"
+    )
+    assert usage("eval", "run", "--sizes", "64,big") == message
+    message = "--sizes: these are no sizes; expected whole numbers above 0, got [0]."
+    assert refused(place[0], "eval", "run", "--sizes", "0") == message
 
 
 def test_infer(shapes):
@@ -57,6 +82,33 @@ def test_infer(shapes):
     assert len(said("infer", "run", images / "test0.jpg")[1].splitlines()) > 3
 
 
+def test_infer_draws(place, shapes, tmp_path):
+    images, out = shapes / "voc" / "JPEGImages", tmp_path / "out"
+    words = ("infer", "run", images / "test0.jpg", images / "val1.jpg", "--out", out)
+    status, told, complaint = said(*words, "--draw-threshold", "0.2")
+    assert (status, complaint) == (0, "")
+    *lines, last = told.splitlines()
+    for line, name in zip(lines, ("test0.jpg", "val1.jpg"), strict=True):
+        assert re.fullmatch(rf"{out}/{name}: \d+ of \d+ boxes in {images}/{name}", line)
+    assert last == f"{out}/detections.json"
+    assert sorted(path.name for path in out.iterdir()) == ["detections.json", "test0.jpg", "val1.jpg"]
+    assert refused(place[0], *words) == f"{out}: this folder exists already. Choose another --out."
+
+
+def test_infer_draws_nowhere(place, shapes):
+    message = "--draw-threshold: there is nowhere to draw. Name a folder: --out FOLDER."
+    assert refused(place[0], "infer", "run", shapes / "voc" / "JPEGImages", "--draw-threshold", "0.3") == message
+
+
+def test_infer_of_a_broken_image(place, shapes, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes((shapes / "voc" / "JPEGImages" / "test0.jpg").read_bytes()[:200])
+    words = ("infer", "run", shapes / "voc" / "JPEGImages" / "test0.jpg", tmp_path / "broken.jpg")
+    start = f"{tmp_path}/broken.jpg: the file is not an image that can be read; got "
+    for more in ((), ("--out", tmp_path / "out")):
+        assert refused(place[0], *words, *more).startswith(start)
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_infer_refuses_no_boxes(place, shapes):
     message = "--top: the number of boxes is too small; expected at least 1, got 0."
     assert refused(place[0], "infer", "run", shapes / "voc" / "JPEGImages", "--top", "0") == message
@@ -68,6 +120,8 @@ def test_export(place, tmp_path):
     assert out == f"{tmp_path}/out/model.safetensors: largest difference from the PyTorch model 0\n"
     complaint = refused(place[0], "export", "run", "--format", "torch")
     assert complaint.startswith("--format: a detector cannot be written as 'torch'; expected safetensors. How many")
+    message = "--nms: this model is not written with or without NMS; expected YOLOv3, got RetinaNet."
+    assert refused(place[0], "export", "run", "--nms") == message
 
 
 def test_recipes_are_listed():

@@ -264,3 +264,19 @@ def test_export_refusals(here):
     assert refused(here, "export", "run", "--format", "safetensors", "onx") == message
     assert refused(here, "export", "none") == "none: there is no such file or folder."
     assert "expected at least one argument" in usage("export", "run", "--format")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "eval run --sizes 64,32",
+            "--sizes: only a detector is evaluated at several sizes; got a model that was trained for its accuracy. "
+            "Leave it out.",
+        ),
+        ("infer run three.png --out there", "--out: a classifier finds no boxes to draw. Leave it out."),
+        ("export run --nms", "--nms: this model is not written with or without NMS; expected YOLOv3, got SmallCNN."),
+    ],
+)
+def test_what_only_a_detector_does(here, words, message):
+    assert refused(here, *words.split()) == message

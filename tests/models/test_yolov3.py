@@ -416,3 +416,14 @@ def test_what_cannot_be_run() -> None:
     message = "the model's classes are not the data's; expected num_classes=2 for SimpleNamespace, got 3."
     with pytest.raises(StillroomError, match=f"^{re.escape(message)}"):
         Detection().expect_classes(detector(), None, names, fix="")
+
+
+def test_a_narrow_one() -> None:
+    net = YOLOv3("resnet18", 3, width=64)
+    assert [head.raw.in_channels for head in net.heads] == [128, 64, 32]
+    assert [tuple(each.objectness.shape) for each in net.predictions(torch.zeros(1, 3, 64, 64))] == [
+        (1, 3, side, side) for side in (2, 4, 8)
+    ]
+    for width in (0, 30):
+        with pytest.raises(StillroomError, match=rf"^bad width; expected a multiple of 4, 4 or more, got {width}\.$"):
+            YOLOv3("resnet18", 3, width=width)

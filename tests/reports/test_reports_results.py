@@ -40,7 +40,8 @@ def test_the_schema_on_disk(tmp_path):
     data = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert list(data)[:2] == ["format", "kind"]
     assert (data["format"], data["kind"], data["role"]) == (1, "run", "distilled")
-    assert data["test"]["best"] == {"epoch": 8, "accuracy": 0.935, "loss": 0.25, "top5": None}
+    best = {"epoch": 8, "accuracy": 0.935, "loss": 0.25, "top5": None, "details": {}, "per_class": {}}
+    assert data["test"]["best"] == best
     assert data["model"]["class_path"] == "torchvision.models.resnet18"
 
 

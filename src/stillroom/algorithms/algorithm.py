@@ -26,8 +26,9 @@ class Algorithm(LightningModule, ABC):
 
     Batches are mappings with ``inputs``, and where there are such ``labels`` and ``index``; everything but the inputs
     is context for the losses. ``training_step`` returns ``loss`` and, detached and by name, the ``parts`` it is made of
-    with their ``weights``; nothing is logged in a step. Validation runs the student by itself, without deliveries, and
-    logs ``val_loss`` and the task's metric, such as ``val_accuracy`` (0 to 1).
+    with their ``weights``; a part called ``task.<name>`` is one of those that ``task`` is the sum of. Nothing is logged
+    in a step. Validation runs the student by itself, without deliveries, and logs ``val_loss`` and the task's metric,
+    such as ``val_accuracy`` (0 to 1).
 
     Models that an algorithm trains beside the student are its ``companions``, by name: each is measured in validation
     as well, as ``val_accuracy_<name>``, and kept in a folder of its name in the run folder.
@@ -99,6 +100,8 @@ class Algorithm(LightningModule, ABC):
         if weight != 0:
             task = self.task(distilled.output, context)
             parts["task"], weights["task"] = task.detach(), weight
+            for name, part in self.task.parts(distilled.output).items():
+                parts[f"task.{name}"], weights[f"task.{name}"] = part.detach(), weight
             loss = weight * task + loss
         return {"loss": loss, "parts": parts, "weights": weights}
 

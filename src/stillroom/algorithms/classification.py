@@ -40,7 +40,7 @@ class Classification(Task):
     def labelled(self, inputs: Any, context: Mapping[str, Any]) -> bool:
         return "labels" in context
 
-    def meter(self, *, joint: bool = True) -> Meter:
+    def meter(self, *, joint: bool = True, details: bool = False) -> Meter:
         return _Answers(self, joint=joint)
 
     def expect_classes(self, model: nn.Module, output: Any, data: DataModule, *, fix: str) -> None:

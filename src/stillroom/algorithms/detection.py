@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
-from torchmetrics.detection import MeanAveragePrecision
-from torchmetrics.utilities import dim_zero_cat
 
-from stillroom.algorithms.task import Evaluation, Meter, Task
+from stillroom.algorithms.precision import METRIC, Precision
+from stillroom.algorithms.task import Meter, Task
 from stillroom.data import DataModule
-from stillroom.distillers import call
 from stillroom.errors import StillroomError
 from stillroom.recorders import describe
 
@@ -23,15 +20,26 @@ class Detection(Task):
 
     Without targets, in eval mode, they return ``boxes``, ``scores`` and ``labels`` for each image. The metric is COCO's
     AP50: the mean over the classes of the precision at 101 recalls, at most 100 detections an image, a box found at an
-    IoU of 0.5. ``stillroom[detection]`` has what it needs.
+    IoU of 0.5. ``stillroom[detection]`` has what it needs. What else a model is measured in after training:
+
+    - COCO's other numbers: ``AP``, the mean over IoUs from 0.5 to 0.95, and ``AP75``; ``AP small``, ``medium`` and
+      ``large``, of objects below 32², 96² and above, in pixels; ``AR 1``, ``AR 10`` and ``AR 100``, the recall with so
+      many detections an image, and ``AR small`` to ``large``;
+    - VOC's ``AP50 11-point`` and ``AP50 area``: see :class:`~stillroom.metrics.VOCAveragePrecision`.
+
+    Targets may say more than ``boxes`` and ``labels``: ``original_size``, the height and width of the file in whose
+    pixels is measured, else in those of the input; ``iscrowd``, regions of many objects, which need not be found;
+    ``difficult``, objects that VOC's measures ignore, and COCO's do not.
+
+    A measure of objects of which there are none is left out. The AP are told for each class, too.
     """
 
-    metric, chance = "AP50", "that of a model that finds nothing"
+    metric, chance = METRIC, "that of the same model untrained"
+    beats_untrained = True
 
     def forward(self, output: Any, context: Mapping[str, Any]) -> Tensor:
-        found = cast("Mapping[str, Any]", output) if isinstance(output, Mapping) else dict[str, Any]()
-        losses = found.get("losses")
-        loss = sum(losses.values()) if isinstance(losses, Mapping) and losses else found.get("loss")
+        losses = _losses(output)
+        loss = sum(losses.values()) if losses else _field(output, "loss")
         if not isinstance(loss, Tensor):
             raise StillroomError(
                 "the student's output holds no loss",
@@ -42,11 +50,15 @@ class Detection(Task):
             )
         return loss
 
+    def parts(self, output: Any) -> Mapping[str, Tensor]:
+        losses = _losses(output)
+        return losses if len(losses) > 1 else {}
+
     def labelled(self, inputs: Any, context: Mapping[str, Any]) -> bool:
         return isinstance(inputs, Mapping) and "targets" in inputs
 
-    def meter(self, *, joint: bool = True) -> Meter:
-        return _Precision(self, joint=joint)
+    def meter(self, *, joint: bool = True, details: bool = False) -> Meter:
+        return Precision(self, joint=joint, details=details)
 
     def expect_classes(self, model: nn.Module, output: Any, data: DataModule, *, fix: str) -> None:
         own, names = getattr(model, "num_classes", None), data.sources.class_names
@@ -59,41 +71,10 @@ class Detection(Task):
             )
 
 
-class _Precision(Meter):
-    losses: list[Tensor]
-    counts: list[Tensor]
+def _losses(output: Any) -> Mapping[str, Tensor]:
+    found = _field(output, "losses")
+    return cast("Mapping[str, Tensor]", found) if isinstance(found, Mapping) else {}
 
-    def __init__(self, task: Detection, *, joint: bool) -> None:
-        super().__init__(sync_on_compute=joint)
-        self._task = [task]  # not registered: it is no part of the meter
-        for name in ("losses", "counts"):
-            self.add_state(name, [], dist_reduce_fx="cat")
-        try:
-            self.precision = MeanAveragePrecision(iou_thresholds=[0.5], sync_on_compute=joint)
-        except ModuleNotFoundError as error:
-            raise StillroomError(
-                "detections cannot be measured: pycocotools is not there",
-                where="task",
-                fix='Install it: pip install "stillroom[detection]".',
-            ) from error
-        self.precision.warn_on_many_detections = False
 
-    def update(self, model: nn.Module, inputs: Any, context: Mapping[str, Any]) -> None:
-        """The model runs twice: for the losses, and for what it finds."""
-        loss = self._task[0](call(model, (inputs,)), context).detach()
-        found = call(model, ({name: value for name, value in inputs.items() if name != "targets"},))
-        count = len(inputs["targets"])
-        self.precision.update(found, inputs["targets"])
-        self.losses.append(loss.reshape(1) * count)
-        self.counts.append(torch.tensor([count], device=loss.device))
-
-    def compute(self) -> Evaluation:
-        losses, counts = (dim_zero_cat(each).cpu() for each in (self.losses, self.counts))
-        count = int(counts.sum())
-        # -1 where there was not a single box to find
-        precision = max(0.0, float(self.precision.compute()["map"]))
-        return Evaluation(precision, float(losses.double().sum()) / count, count, 0.0, Detection.metric)
-
-    def reset(self) -> None:
-        super().reset()
-        self.precision.reset()
+def _field(output: Any, name: str) -> Any:
+    return cast("Mapping[str, Any]", output).get(name) if isinstance(output, Mapping) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
 
@@ -34,6 +34,8 @@ class Evaluation:
     chance: float
     metric: str = "accuracy"
     top5: float | None = None
+    details: dict[str, float] = field(default_factory=dict[str, float])
+    per_class: dict[int, dict[str, float]] = field(default_factory=dict[int, dict[str, float]])
 
     @property
     def beats_chance(self) -> bool:
@@ -59,10 +61,13 @@ class Task(nn.Module, ABC):
     Attributes:
         metric: what its models are measured in, 0 to 1, the more the better; a column of metrics.csv.
         chance: what the value that needs no looking is, in words.
+        beats_untrained: whether that is what the same model reaches untrained, and so must be measured; else an
+            evaluation knows it.
     """
 
     metric: str
     chance: str
+    beats_untrained: bool = False
 
     @abstractmethod
     def forward(self, output: Any, context: Mapping[str, Any]) -> Tensor:
@@ -72,16 +77,22 @@ class Task(nn.Module, ABC):
             StillroomError: the output or the context lacks what it is made of.
         """
 
+    def parts(self, output: Any) -> Mapping[str, Tensor]:
+        """What that loss is the sum of, scalars by name; none where it is one thing."""
+        del output
+        return {}
+
     @abstractmethod
     def labelled(self, inputs: Any, context: Mapping[str, Any]) -> bool:
         """Whether a batch can be learned from and measured."""
 
     @abstractmethod
-    def meter(self, *, joint: bool = True) -> Meter:
+    def meter(self, *, joint: bool = True, details: bool = False) -> Meter:
         """A new meter.
 
         Args:
             joint: gather from all processes that train together; else each measures for itself.
+            details: measure what costs more than the metric, too, where the task has such.
         """
 
     @abstractmethod

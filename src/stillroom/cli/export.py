@@ -14,7 +14,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--format",
         nargs="+",
         metavar="FORMAT",
-        help="safetensors, onnx, torch (default: all three; safetensors alone for a detector)",
+        help="safetensors, onnx, torch (default: all; safetensors alone for a detector that is no YOLOv3)",
+    )
+    parser.add_argument(
+        "--nms",
+        action="store_true",
+        help="of YOLOv3: with the choice among overlapping boxes; without: all of them",
     )
     add_out(parser, "the folder to write model.* into (default: export/ beside the model)")
 
@@ -25,7 +30,7 @@ def run(arguments: Namespace) -> None:
 
     out = find_source(arguments.source).folder / "export" if arguments.out is None else Path(arguments.out)
     for path, difference in export_source(
-        arguments.source, arguments.format, out=out, overrides=arguments.override
+        arguments.source, arguments.format, out=out, overrides=arguments.override, nms=arguments.nms
     ).items():
         print(f"{path}: largest difference from the PyTorch model {difference:.2g}")
     if said := what_it_ships(arguments.source):

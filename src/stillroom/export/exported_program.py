@@ -12,13 +12,15 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule
 
 from stillroom.errors import StillroomError
-from stillroom.export.parity import Runner, checked, parity, shipped
+from stillroom.export.parity import Compare, Runner, checked, parity, same_values, shipped
 from stillroom.files import whole_file
 
 __all__ = ["traced", "write_exported_program"]
 
 
-def write_exported_program(model: nn.Module, path: Path | str, *, example: Tensor, tolerance: float = 1e-4) -> float:
+def write_exported_program(
+    model: nn.Module, path: Path | str, *, example: Tensor, tolerance: float = 1e-4, compare: Compare = same_values
+) -> float:
     """Write a model's graph for any batch size, load it back, and compare the answers of the two.
 
     Read it with ``torch.export.load(path).module()``.
@@ -28,6 +30,7 @@ def write_exported_program(model: nn.Module, path: Path | str, *, example: Tenso
         path: the file, ``.pt2``; written whole or not at all.
         example: (N, ...), a batch of real samples; the file keeps none of them.
         tolerance: as in ``parity``.
+        compare: likewise.
 
     Returns:
         The largest absolute difference of the answers.
@@ -40,7 +43,7 @@ def write_exported_program(model: nn.Module, path: Path | str, *, example: Tenso
         warnings.simplefilter("ignore")
         torch.export.save(traced(model, example), temporary)
         reread = cast("Runner", torch.export.load(temporary).module())
-        return parity(model, reread, example, tolerance=tolerance)
+        return parity(model, reread, example, tolerance=tolerance, compare=compare)
 
 
 def traced(model: nn.Module, example: Tensor) -> ExportedProgram:

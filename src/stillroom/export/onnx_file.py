@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stillroom.errors import StillroomError
 from stillroom.export.exported_program import traced
-from stillroom.export.parity import parity, shipped
+from stillroom.export.parity import Compare, parity, same_values, shipped
 from stillroom.files import whole_file
 
 __all__ = ["write_onnx"]
@@ -25,7 +25,13 @@ LARGEST = 1.9e9
 
 
 def write_onnx(
-    model: nn.Module, path: Path | str, *, example: Tensor, opset: int | None = None, tolerance: float = 1e-4
+    model: nn.Module,
+    path: Path | str,
+    *,
+    example: Tensor,
+    opset: int | None = None,
+    tolerance: float = 1e-4,
+    compare: Compare = same_values,
 ) -> float:
     """Write a model's graph for any batch size, run it in onnxruntime on the CPU, and compare the answers of the two.
 
@@ -37,6 +43,7 @@ def write_onnx(
         example: (N, ...), a batch of real samples.
         opset: version of the operators; None for PyTorch's choice.
         tolerance: as in ``parity``.
+        compare: likewise.
 
     Returns:
         The largest absolute difference of the answers.
@@ -51,7 +58,7 @@ def write_onnx(
     with whole_file(path, suffix=".onnx") as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _write(model, temporary, example, opset=opset)
-        return parity(model, partial(_run, temporary), example, tolerance=tolerance)
+        return parity(model, partial(_run, temporary), example, tolerance=tolerance, compare=compare)
 
 
 def _write(model: nn.Module, path: Path, example: Tensor, *, opset: int | None) -> None:

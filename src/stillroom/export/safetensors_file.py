@@ -11,14 +11,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from stillroom.errors import StillroomError
-from stillroom.export.parity import parity, shipped
+from stillroom.export.parity import Compare, parity, same_values, shipped
 from stillroom.files import whole_file
 from stillroom.models.weights import load_weights
 
 __all__ = ["save_tensors", "write_safetensors"]
 
 
-def write_safetensors(model: nn.Module, path: Path | str, *, example: Tensor, tolerance: float = 1e-4) -> float:
+def write_safetensors(
+    model: nn.Module, path: Path | str, *, example: Tensor, tolerance: float = 1e-4, compare: Compare = same_values
+) -> float:
     """Write a model's weights, read them into an emptied copy of it, and compare the answers of the two.
 
     Args:
@@ -26,6 +28,7 @@ def write_safetensors(model: nn.Module, path: Path | str, *, example: Tensor, to
         path: the file, ``.safetensors``; written whole or not at all.
         example: (N, ...), a batch of real samples.
         tolerance: as in ``parity``.
+        compare: likewise.
 
     Returns:
         The largest absolute difference of the answers, which should be 0.
@@ -40,7 +43,7 @@ def write_safetensors(model: nn.Module, path: Path | str, *, example: Tensor, to
         for tensor in cast("dict[str, Tensor]", emptied.state_dict()).values():
             tensor.zero_()
         load_weights(emptied, temporary)
-        return parity(model, emptied, example, tolerance=tolerance)
+        return parity(model, emptied, example, tolerance=tolerance, compare=compare)
 
 
 def save_tensors(model: nn.Module, path: Path) -> None:

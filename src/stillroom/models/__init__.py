@@ -42,6 +42,7 @@ from stillroom.models.wide_resnet import (
 
 if TYPE_CHECKING:
     from stillroom.models.retinanet import RetinaNet
+    from stillroom.models.yolo_export import YOLOv3Boxes
     from stillroom.models.yolov3 import YOLOv3
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "SmallCNN",
     "WideResNet",
     "YOLOv3",
+    "YOLOv3Boxes",
     "ZSKTGenerator",
     "cifar_mobilenet_v2",
     "cifar_resnet18",
@@ -103,4 +105,8 @@ def __getattr__(name: str) -> Any:
         from stillroom.models.yolov3 import YOLOv3
 
         return YOLOv3
+    if name == "YOLOv3Boxes":
+        from stillroom.models.yolo_export import YOLOv3Boxes
+
+        return YOLOv3Boxes
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

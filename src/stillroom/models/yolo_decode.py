@@ -46,19 +46,34 @@ def detections(
         nms_top: most boxes of a class that are compared.
         keep: most boxes of an image.
     """
+    boxes, scores = candidates(predictions, scales, image_size=image_size)
+    top, rows = surest(boxes, scores, nms_top)
+    found: Detections = []
+    for index in range(len(boxes)):
+        label, rank = (top[index] > conf_threshold).nonzero(as_tuple=True)
+        score, box = top[index, label, rank], rows[index, label, rank]
+        best = batched_nms(box, score, label, nms_iou)[:keep]
+        found.append({"boxes": box[best], "scores": score[best], "labels": label[best]})
+    return found
+
+
+def candidates(
+    predictions: Sequence[Prediction], scales: Sequence[Scale], *, image_size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """The boxes of all anchors of all cells, (N, M, 4), clipped to the image, and how likely each is one of each class,
+    (N, C, M)."""
     levels = [_flat(*each) for each in zip(predictions, scales, strict=True)]
     boxes, objectness, classes = (torch.cat(each, 1) for each in zip(*levels, strict=True))
     height, width = image_size
     boxes = boxes.minimum(boxes.new_tensor([width - 1, height - 1] * 2)).clamp_min(0)
-    scores = objectness.unsqueeze(1) * classes.transpose(1, 2)
-    top, places = scores.topk(min(nms_top, scores.shape[2]))
-    found: Detections = []
-    for index in range(len(boxes)):
-        label, rank = (top[index] > conf_threshold).nonzero(as_tuple=True)
-        score, box = top[index, label, rank], boxes[index, places[index, label, rank]]
-        best = batched_nms(box, score, label, nms_iou)[:keep]
-        found.append({"boxes": box[best], "scores": score[best], "labels": label[best]})
-    return found
+    return boxes, objectness.unsqueeze(1) * classes.transpose(1, 2)
+
+
+def surest(boxes: Tensor, scores: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Of each class the best scores, (N, C, K), and their boxes, (N, C, K, 4); K is ``most``, or M if that is less."""
+    top, places = scores.topk(min(most, scores.shape[2]))
+    rows = boxes.unsqueeze(1).expand(-1, places.shape[1], -1, -1)
+    return top, rows.gather(2, places.unsqueeze(-1).expand(-1, -1, -1, 4))
 
 
 def _flat(prediction: Prediction, scale: Scale) -> tuple[Tensor, Tensor, Tensor]:

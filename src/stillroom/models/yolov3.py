@@ -28,8 +28,8 @@ class YOLOv3(nn.Module):
     """Three heads on a pyramid of features, each of which tells three boxes for every cell of its map.
 
     ``backbone`` gives features at strides 8, 16 and 32. From the coarsest to the finest, ``neck.i`` joins them with
-    what ``neck.i-1`` says, in 512, 256 and 128 channels, and ``heads.i`` looks at the result. A head's raw output, a
-    map with the channels [x, y, w, h, objectness, classes ...] for one anchor after the other, is the site
+    what ``neck.i-1`` says, in 512, 256 and 128 channels (``width``), and ``heads.i`` looks at the result. A head's raw
+    output, a map with the channels [x, y, w, h, objectness, classes ...] for one anchor after the other, is the site
     ``heads.i.raw``, as :class:`~stillroom.losses.YOLOHeadL2` and :class:`~stillroom.losses.YOLOFineGrained` read it;
     ``heads.i.x``, ``.y``, ``.w``, ``.h``, ``.objectness`` and ``.classes`` are its parts.
 
@@ -41,6 +41,7 @@ class YOLOv3(nn.Module):
         backbone: of timm, such as ``"mobilenetv1_100"`` or ``"resnet34"``, with a prefix that timm knows where it
             needs one (``"local-dir:..."``).
         num_classes: of objects, counted from 0; there is none for the background.
+        width: channels of the coarsest level of the neck; the finer ones have a half and a quarter of it.
         anchors: widths and heights in pixels, as many for each head, those of the finest head first. A box is told by
             the anchor whose shape is most like its own.
         ignore_threshold: what is predicted where no box belongs is not held against it if it has a larger IoU than
@@ -71,6 +72,7 @@ class YOLOv3(nn.Module):
         backbone: str = "mobilenetv1_100",
         num_classes: int = 20,
         *,
+        width: int = 512,
         anchors: Sequence[Sequence[float]] = ANCHORS,
         ignore_threshold: float = 0.7,
         label_smoothing: bool | float = False,
@@ -83,6 +85,8 @@ class YOLOv3(nn.Module):
         super().__init__()
         for name, count in (("num_classes", num_classes), ("nms_top", nms_top), ("keep", keep)):
             check_count(name, count)
+        if width < 4 or width % 4:
+            raise StillroomError("bad width", expected="a multiple of 4, 4 or more", got=width)
         smoothing = min(1 / num_classes, 1 / 40) if label_smoothing is True else float(label_smoothing)
         for name, value, most in (
             ("ignore_threshold", ignore_threshold, 1),
@@ -98,8 +102,11 @@ class YOLOv3(nn.Module):
         per_head = len(self.anchors) // len(STRIDES)
         self.backbone = timm_features(backbone, pretrained=pretrained)
         fine, middle, coarse = self.backbone.feature_info.channels()
-        self.neck = nn.ModuleList([Level(coarse, 512), Level(middle, 256, coarser=512), Level(fine, 128, coarser=256)])
-        self.heads = nn.ModuleList([Head(channels, per_head, num_classes) for channels in (512, 256, 128)])
+        one, two, three = width, width // 2, width // 4
+        self.neck = nn.ModuleList(
+            [Level(coarse, one), Level(middle, two, coarser=one), Level(fine, three, coarser=two)]
+        )
+        self.heads = nn.ModuleList([Head(channels, per_head, num_classes) for channels in (one, two, three)])
         he_normal_fan_in(self.neck)
         he_normal_fan_in(self.heads)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stillroom.reports.comparison import Gain, compare_rows, compare_runs, gain
-from stillroom.reports.html import SAMPLES, write_report
+from stillroom.reports.html import DETECTIONS, SAMPLES, write_report
 from stillroom.reports.judgement import (
     Bin,
     Calibration,
@@ -14,7 +14,7 @@ from stillroom.reports.judgement import (
     read_judgement,
     write_judgement,
 )
-from stillroom.reports.metrics import Measured, Part, columns, read_metrics
+from stillroom.reports.metrics import Measured, Part, columns, inside_task, read_metrics
 from stillroom.reports.results import (
     ComparisonResults,
     Cost,
@@ -32,12 +32,14 @@ from stillroom.reports.results import (
     to_json,
     write,
 )
-from stillroom.reports.table import markdown, table
+from stillroom.reports.table import Cells, markdown, table, to_terminal
 
 __all__ = [
+    "DETECTIONS",
     "SAMPLES",
     "Bin",
     "Calibration",
+    "Cells",
     "ComparisonResults",
     "Cost",
     "Disagreement",
@@ -60,6 +62,7 @@ __all__ = [
     "compare_runs",
     "from_json",
     "gain",
+    "inside_task",
     "markdown",
     "read",
     "read_judgement",
@@ -67,6 +70,7 @@ __all__ = [
     "read_run",
     "table",
     "to_json",
+    "to_terminal",
     "write",
     "write_judgement",
     "write_report",

@@ -13,7 +13,7 @@ from stillroom.reports.comparison import ROW_NAMES
 from stillroom.reports.curves import COLOURS, Curve, Group, Unit, in_training, over_epochs, training_unit
 from stillroom.reports.folder import Run
 from stillroom.reports.judgement import Judgement
-from stillroom.reports.metrics import Measured, Part
+from stillroom.reports.metrics import Measured, Part, inside_task
 from stillroom.reports.results import Results, Role
 
 _ROLE_COLOURS: Mapping[Role, str] = {"distilled": COLOURS[0], "alone": COLOURS[1], "teacher": COLOURS[2]}
@@ -53,6 +53,19 @@ def parts(runs: Sequence[Run]) -> list[Chart]:
         *_lines("Raw value", _by_part(told, names, unit, lambda part: part.raw), x=unit),
         *_lines("Value times weight", _by_part(told, names, unit, lambda part: part.weighted), x=unit),
         *([Chart("Share of the total", share, Markup(charts.shares(share, key="share", x=unit)))] if share else []),
+    ]
+
+
+def task_parts(runs: Sequence[Run]) -> list[Chart]:
+    """What the task loss is the sum of: raw, and as shares of the total. Empty where it is one thing."""
+    role = _told_of(runs)
+    told = [run for run in runs if run.results.role == role and _inside_names(run)]
+    names = next((_inside_names(run) for run in told), [])
+    lines = [run.metrics for run in told if _inside_names(run) == names]
+    unit = training_unit(lines)
+    return [
+        *_lines("Raw value in the task loss", _by_part(lines, names, unit, lambda part: part.raw), x=unit),
+        *_lines("Share of the total loss", _by_part(lines, names, unit, lambda part: part.share), x=unit, percent=True),
     ]
 
 
@@ -103,4 +116,18 @@ def _teacher_levels(results: Results, runs: Sequence[Run]) -> list[Group]:
 
 
 def _part_names(run: Run) -> list[str]:
+    return [name for name in _names(run) if not inside_task(name)]
+
+
+def _inside_names(run: Run) -> list[str]:
+    return [name for name in _names(run) if inside_task(name)]
+
+
+def _names(run: Run) -> list[str]:
     return list(run.metrics[0].parts) if run.metrics else []
+
+
+def _told_of(runs: Sequence[Run]) -> Role:
+    """Whose parts a report tells: the distilled student's, where there is one."""
+    roles: list[Role] = [run.results.role for run in runs]
+    return "distilled" if "distilled" in roles else roles[0]

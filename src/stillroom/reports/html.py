@@ -16,12 +16,15 @@ from stillroom.reports.beside import beside
 from stillroom.reports.comparison import ROW_NAMES
 from stillroom.reports.folder import Run, read_runs
 from stillroom.reports.judgement import read_judgement
+from stillroom.reports.measures import classes, measures
 from stillroom.reports.results import ComparisonResults, Results, RunResults, Score, TeacherFacts, read
 from stillroom.reports.table import Cells, cells
 
 FILE = "report.html"
 SAMPLES = "samples.png"
 """Images that were generated in a run; a report shows them where its folder holds this file."""
+DETECTIONS = "detections.png"
+"""Images with what the model of a run found in them; likewise, and of a comparison those of the student distilled."""
 
 
 def write_report(folder: str | Path) -> Path:
@@ -49,11 +52,15 @@ def write_report(folder: str | Path) -> Path:
         table=cells(results),
         learning=figures.learning(results, runs),
         parts=figures.parts(runs),
+        task_parts=figures.task_parts(runs),
+        measures=measures(results, runs),
+        classes=classes(results, runs),
         costs=_costs(runs),
         teachers=_teachers(teachers, results.metric),
         companions=_companions(runs),
         beside=None if judgement is None else beside(judgement, figures.calibration(judgement)),
         samples=_picture(folder / SAMPLES),
+        detections=_picture(folder / _judged(results) / DETECTIONS),
         config=_config(folder),
     )
     return write_text(folder / FILE, page)

@@ -1,7 +1,8 @@
 """metrics.csv: what was measured while a model trained.
 
 One line is one measurement. The first seven columns are fixed, apart from the metric's name, such as ``accuracy``; then
-come three for the task loss and for each term: its raw value, its value times its weight, and its share of the total.
+come three for the task loss and for each term: its raw value, its value times its weight, and its share of the total;
+and so for ``task.<name>``, the parts that the task loss itself is the sum of, which the total does not count again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ FILE = "metrics.csv"
 Phase = Literal["step", "train", "validation"]
 
 _METRIC = 4
+_INSIDE = "task."
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Measured:
         accuracy: value of the metric, 0 to 1.
         lr: learning rate.
         seconds: since training began.
-        parts: by name, in the order of the columns: the task loss and the terms.
+        parts: by name, in the order of the columns: the task loss and the terms, and what the task loss is made of.
     """
 
     epoch: int
@@ -60,6 +62,11 @@ class Measured:
 def columns(parts: Sequence[str], *, metric: str = ACCURACY) -> list[str]:
     """The header of metrics.csv for these parts of the loss (the task loss and the terms) and this metric."""
     return [*_fixed(metric), *(name + ending for name in parts for ending in ("", "_weighted", "_share"))]
+
+
+def inside_task(name: str) -> bool:
+    """Whether a part is one that the task loss is the sum of."""
+    return name.startswith(_INSIDE)
 
 
 def _fixed(metric: str) -> tuple[str, ...]:

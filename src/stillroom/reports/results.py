@@ -28,12 +28,16 @@ class Score:
         accuracy: value of the metric, 0 to 1, such as the share of right answers; None where the task has none.
         loss: mean task loss; None where it was not measured.
         top5: share of samples whose class is among the five most probable; None where that says nothing.
+        details: further measures by name, 0 to 1, such as ``"AP75"`` of a detector.
+        per_class: measures by name, for each class that is measured by itself.
     """
 
     epoch: int
     accuracy: float | None
     loss: float | None
     top5: float | None = None
+    details: dict[str, float] = field(default_factory=dict[str, float])
+    per_class: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
 
     def __post_init__(self) -> None:
         if self.accuracy is not None and not 0 <= self.accuracy <= 1:

@@ -31,7 +31,11 @@ def table(folder: str | Path) -> Table:
     Raises:
         StillroomError: if results.json is missing or broken.
     """
-    found = cells(read(folder))
+    return to_terminal(cells(read(folder)))
+
+
+def to_terminal(found: Cells) -> Table:
+    """A table, to be printed with rich."""
     # As Text, since a name may hold square brackets, which rich would take for markup.
     drawn = Table(
         title=Text(found.title),

@@ -15,6 +15,7 @@ from stillroom.algorithms import Algorithm, DataFree, FactorStage, Task, as_task
 from stillroom.diagnosis import Finding, ModelSize, TermRow, examine, model_size, networks, shared, worst_first
 from stillroom.distillers.scope import untouched
 from stillroom.errors import StillroomError
+from stillroom.reports import inside_task
 from stillroom.runs.check import answer, same_classes
 from stillroom.runs.fit import rehearsed
 from stillroom.runs.job import Job
@@ -209,7 +210,7 @@ def _other_parts(
     return [
         TermRow(name=name, loss=part.item(), weight=float(taken["weights"][name]))
         for name, part in parts.items()
-        if name not in names
+        if name not in names and not inside_task(name)
     ]
 
 

@@ -27,6 +27,7 @@ from stillroom.reports import (
     write_report,
 )
 from stillroom.runs.checkpoints import Checkpoints, read_checkpoint
+from stillroom.runs.detections import write_detections
 from stillroom.runs.evaluate import evaluate, score
 from stillroom.runs.history import History
 from stillroom.runs.job import Job
@@ -60,6 +61,7 @@ def conclude(job: Job, algorithm: Algorithm, trainer: Trainer, history: History,
         write(results, job.folder)
         write_judgement(judge(algorithm, job.data, trainer.strategy.root_device), job.folder)
         write_samples(algorithm, job.folder)
+        write_detections(algorithm, job.data, job.folder)
         write_report(job.folder)
     trainer.strategy.barrier("the first process has written the run folder")
     return Run(job.folder, student.cpu(), read_run(job.folder))
@@ -106,8 +108,8 @@ def _results(
         hardware=hardware(device),
         versions=versions(),
         model=measured(student, job.data, class_path=job.class_path),
-        test=None if job.data.sources.test is None else _scores(task, models, job.data.test_dataloader(), device),
-        validation=_scores(task, models, job.data.val_dataloader(), device),
+        test=None if job.data.sources.test is None else _scores(job, task, models, job.data.test_dataloader(), device),
+        validation=_scores(job, task, models, job.data.val_dataloader(), device),
         teacher={name: trained.facts for name, trained in job.teachers.items()},
         cost=Cost(
             seconds_per_epoch=history.seconds / max(trainer.current_epoch, 1),
@@ -125,10 +127,17 @@ def _results(
 
 def _companion(name: str, model: nn.Module, job: Job, task: Task, epoch: int, device: torch.device) -> TeacherFacts:
     def reached(batches: Loader) -> Score | None:
-        return score(evaluate(model, batches, task=task, device=device), epoch=epoch)
+        return _score(job, task, model, batches, epoch=epoch, device=device)
 
     test = None if job.data.sources.test is None else reached(job.data.test_dataloader())
     return TeacherFacts(folder=str(job.folder / name), validation=reached(job.data.val_dataloader()), test=test)
+
+
+def _score(
+    job: Job, task: Task, model: nn.Module, batches: Loader, *, epoch: int, device: torch.device
+) -> Score | None:
+    found = evaluate(model, batches, task=task, device=device)
+    return score(found, epoch=epoch, names=job.data.sources.class_names)
 
 
 def _best(student: nn.Module, checkpoints: Checkpoints) -> nn.Module | None:
@@ -141,11 +150,15 @@ def _best(student: nn.Module, checkpoints: Checkpoints) -> nn.Module | None:
 
 
 def _scores(
-    task: Task, models: tuple[tuple[nn.Module, int], tuple[nn.Module, int]], batches: Loader, device: torch.device
+    job: Job,
+    task: Task,
+    models: tuple[tuple[nn.Module, int], tuple[nn.Module, int]],
+    batches: Loader,
+    device: torch.device,
 ) -> Scores | None:
     scores: list[Score] = []
     for model, epoch in models:
-        found = score(evaluate(model, batches, task=task, device=device), epoch=epoch)
+        found = _score(job, task, model, batches, epoch=epoch, device=device)
         if found is None:
             return None
         scores.append(found)

@@ -34,12 +34,19 @@ def new_folder(name: str, out: Path | None) -> Path:
             raise StillroomError("processes launched from outside cannot agree on a folder's name", fix="Give --out.")
         return Path(chosen)
     folder = _unused(RUNS / f"{name}-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}") if out is None else Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise StillroomError(
-            "this folder exists already", where=str(folder), fix="Resume it with -r, or choose another --out."
-        )
+    expect_new(folder, fix="Resume it with -r, or choose another --out.")
     os.environ[CHOSEN] = str(folder)
     return folder
+
+
+def expect_new(folder: Path, *, fix: str) -> None:
+    """Refuse a folder in which there is anything.
+
+    Raises:
+        StillroomError: there is.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StillroomError("this folder exists already", where=str(folder), fix=fix)
 
 
 def _unused(folder: Path) -> Path:

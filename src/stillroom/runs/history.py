@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stillroom.errors import StillroomError
 from stillroom.files import write_text
-from stillroom.reports import columns
+from stillroom.reports import columns, inside_task
 
 Row = dict[str, Any]
 
@@ -160,7 +160,7 @@ class History(Callback):
                     self._events.add_scalar(f"{phase}/{name}", value, trainer.global_step)
 
     def _shares(self, row: Row, values: dict[str, float]) -> None:
-        """Share of each part in the sum of all parts' sizes.
+        """Share of each part in the sum of all parts' sizes, in which what the task is made of does not count again.
 
         Raises:
             StillroomError: a part is not finite; devices for which nothing waits in a step are checked here.
@@ -168,9 +168,9 @@ class History(Callback):
         weighted = {
             name.removesuffix("_weighted"): value for name, value in values.items() if name.endswith("_weighted")
         }
-        total = sum(abs(value) for value in weighted.values())
+        total = sum(abs(value) for name, value in weighted.items() if not inside_task(name))
         for name, value in weighted.items():
-            _expect_finite("task" if name == "task" else f"terms.{name}", value)
+            _expect_finite(name if name == "task" or inside_task(name) else f"terms.{name}", value)
             row[f"{name}_share"] = abs(value) / total if total else 0.0
             if name not in self.parts:
                 self.parts.append(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -28,6 +28,7 @@ from stillroom.runs.load import find_source, load
 from stillroom.runs.overrides import HOMES
 from stillroom.runs.recipe import Recipe, read_recipe
 from stillroom.runs.team import INCLUDED
+from stillroom.runs.untrained import untrained
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,8 @@ def assessed(
     aim = as_task(task)
     _check_classes(network, data, aim, device, where)
     validation = evaluate(network, data.val_dataloader(), task=aim, device=device)
+    if check and validation is not None and aim.beats_untrained:
+        validation = replace(validation, chance=untrained(network, data, task=aim, device=device))
     if check and validation is not None and not validation.beats_chance:
         raise StillroomError(
             "the teacher is no better than chance on the validation set",
@@ -247,8 +250,8 @@ def assessed(
     epoch = read_run(folder).epochs if folder is not None and is_finished(folder) else 0
     facts = TeacherFacts(
         folder=None if folder is None else str(folder),
-        validation=score(validation, epoch=epoch),
-        test=score(test, epoch=epoch),
+        validation=score(validation, epoch=epoch, names=data.sources.class_names),
+        test=score(test, epoch=epoch, names=data.sources.class_names),
     )
     return Trained(network=network, facts=facts, folder=folder)
 

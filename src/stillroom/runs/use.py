@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
+from torch import nn
 
 from stillroom.algorithms import Detection, Task, as_task, logits_of
-from stillroom.data import DataModule
+from stillroom.data import DataModule, Loader
 from stillroom.errors import StillroomError, did_you_mean
-from stillroom.export import write_exported_program, write_onnx, write_safetensors
-from stillroom.models import SimKDStudent
+from stillroom.export import same_choices, same_values, write_exported_program, write_onnx, write_safetensors
+from stillroom.models import SimKDStudent, YOLOv3, YOLOv3Boxes
 from stillroom.runs.build import spec
 from stillroom.runs.evaluate import Evaluation, evaluate
 from stillroom.runs.folder import read_config
@@ -49,13 +50,21 @@ def evaluate_source(source: str | Path, *, split: Split = "test", overrides: Ite
         StillroomError: the model or the data cannot be had, or there are no labels.
     """
     origin = find_source(source)
-    data = data_of(origin, overrides)
-    batches = data.test_dataloader() if split == "test" else data.val_dataloader()
+    batches = batches_of(data_of(origin, overrides), split)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found = evaluate(load(source).to(device), batches, task=task_of(origin), device=device)
     if found is None:
-        raise StillroomError(f"the {split} split has no labels to evaluate on", where=str(source))
+        raise unlabelled(split, source)
     return found
+
+
+def batches_of(data: DataModule, split: Split) -> Loader:
+    return data.test_dataloader() if split == "test" else data.val_dataloader()
+
+
+def unlabelled(split: Split, source: str | Path) -> StillroomError:
+    """What is said of a split on which nothing can be evaluated."""
+    return StillroomError(f"the {split} split has no labels to evaluate on", where=str(source))
 
 
 def classify(
@@ -90,15 +99,23 @@ def classify(
 
 
 def export_source(
-    source: str | Path, formats: Sequence[str] | None = None, *, out: str | Path, overrides: Iterable[str] = ()
+    source: str | Path,
+    formats: Sequence[str] | None = None,
+    *,
+    out: str | Path,
+    overrides: Iterable[str] = (),
+    nms: bool = False,
 ) -> dict[Path, float]:
     """Write a trained model in other formats, each checked against the PyTorch model on real samples.
 
+    Of a YOLOv3 ``onnx`` and ``torch`` hold what :class:`~stillroom.models.YOLOv3Boxes` computes.
+
     Args:
         source: run folder, checkpoint or model file.
-        formats: of ``safetensors``, ``onnx``, ``torch``; None: all that a model of this task can be written in.
+        formats: of ``safetensors``, ``onnx``, ``torch``; None: all that this model can be written in.
         out: the folder to write ``model.<ending>`` into.
         overrides: ``data....=value`` words.
+        nms: of a YOLOv3: with the choice among overlapping boxes.
 
     Returns:
         The largest difference of the outputs, by file.
@@ -110,8 +127,8 @@ def export_source(
     for name in formats or ():
         if name not in WRITERS:
             raise StillroomError(f"there is no format {name!r}", where="--format", fix=did_you_mean(name, WRITERS))
-    origin = find_source(source)
-    able = PLAIN if isinstance(task_of(origin), Detection) else tuple(WRITERS)
+    origin, model = find_source(source), load(source)
+    able = PLAIN if isinstance(task_of(origin), Detection) and not isinstance(model, YOLOv3) else tuple(WRITERS)
     formats = able if formats is None else formats
     for name in formats:
         if name not in able:
@@ -121,9 +138,25 @@ def export_source(
                 expected=" or ".join(able),
                 fix="How many boxes it finds depends on the image, which a traced program cannot follow.",
             )
-    example = data_of(origin, overrides).example(EXPORT_SAMPLES)
-    model, folder = load(source), Path(out)
-    return {(path := folder / f"model{ENDINGS[name]}"): WRITERS[name](model, path, example=example) for name in formats}
+    shipped: dict[str, nn.Module] = dict.fromkeys(WRITERS, _traceable(model, nms=nms)) | dict.fromkeys(PLAIN, model)
+    example, folder = data_of(origin, overrides).example(EXPORT_SAMPLES), Path(out)
+    return {
+        (path := folder / f"model{ENDINGS[name]}"): WRITERS[name](
+            shipped[name], path, example=example, compare=same_choices if nms and name not in PLAIN else same_values
+        )
+        for name in formats
+    }
+
+
+def _traceable(model: nn.Module, *, nms: bool) -> nn.Module:
+    """What a traced format holds of a model."""
+    if isinstance(model, YOLOv3):
+        return YOLOv3Boxes(model, nms=nms)
+    if nms:
+        raise StillroomError(
+            "this model is not written with or without NMS", where="--nms", expected="YOLOv3", got=type(model).__name__
+        )
+    return model
 
 
 def what_it_ships(source: str | Path) -> str:
