@@ -22,6 +22,7 @@ from stillroom.runs.train import make_data, make_job
 
 RECIPES = list(shipped())
 DETECTION = [name for name in RECIPES if read_recipe(name).task == "detection"]
+YOLO = [name for name in DETECTION if name.startswith("yolov3")]
 ALGORITHMS = [name for name in RECIPES if read_recipe(name).algorithm is not None]
 NOISE = [name for name in RECIPES if read_recipe(name).data.class_path == "stillroom.data.Noise"]
 CIFAR = {"CIFAR10": 10, "CIFAR100": 100}
@@ -188,7 +189,38 @@ def test_its_parts_fit_together(case, words, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", DETECTION)
+@pytest.mark.parametrize("name", YOLO)
+def test_the_parts_of_a_yolov3_fit_together(name, shapes, tmp_path, monkeypatch):
+    """Narrow, at 64 pixels, on the generated set of two classes; its teacher is what its recipe makes."""
+    monkeypatch.chdir(tmp_path)
+    recipe, teacher = read_recipe(name, small(name, shapes)), None
+    if recipe.teacher is not None:
+        own = read_recipe(recipe.teacher, small(recipe.teacher, shapes))
+        assert own.data.plain() == recipe.data.plain()
+        teacher = {"teacher": make_job(own, make_data(own), tmp_path, "teacher").student}
+    job = make_job(recipe, make_data(recipe), tmp_path, "alone")
+    algorithm = rehearsed(job, teacher or {})
+    found = algorithm.training_step(job.data.sample(2), 0)
+    assert torch.isfinite(found["loss"])
+    assert recipe.distils == (teacher is not None)
+    shown = yaml.safe_load(shipped()[name].read_text()).get("terms", {})
+    on = {term for term, section in shown.items() if section["weight"] > 0}
+    assert found["parts"].keys() & {"l2", "fine"} == on
+    assert not teacher or (shown.keys() == {"l2", "fine"} and len(on) == 1)
+
+
+def small(name, shapes):
+    written = yaml.safe_load(shipped()[name].read_text())
+    kind = written["data"]["class_path"].lower()
+    return [
+        *("student.num_classes=2", "student.width=32", "student.pretrained=false"),
+        *(f"terms.{term}.loss.num_classes=2" for term in written.get("terms", {})),
+        *(f"data.root={shapes}", f"data.folder={kind}", "data.splits=[train, val, test]", "data.num_workers=0"),
+        *("data.image_size=64", "data.augmentation.sizes=[64]", "data.batch_size=2", "trainer.progress=false"),
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in DETECTION if name not in YOLO])
 def test_the_parts_of_a_detection_fit_together(name, words, tmp_path):
     """The same; the generated set has two classes where the recipe's has three, which the check would refuse."""
     recipe = read_recipe(name, [*words(name), "student.num_classes=2"])

@@ -18,7 +18,7 @@ COMMANDS = {
     "train": "train a recipe's student, and its teacher where it has none yet",
     "compare": "train the student alone and distilled, over several seeds",
     "eval": "measure a trained model on its data",
-    "infer": "classify image files",
+    "infer": "classify image files, or find the objects on them",
     "inspect": "list every site of a model",
     "suggest": "find sites of a recipe's student and teacher that belong together, as terms to paste",
     "check": "examine a recipe with a few batches: each term's strength, teachers, data, costs, and what is wrong",
