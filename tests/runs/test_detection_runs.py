@@ -15,11 +15,11 @@ from stillroom.errors import StillroomError
 from stillroom.models import RetinaNet
 from stillroom.reports import read_metrics
 from stillroom.runs import InterruptedRun, compare_recipe, read_recipe, resume
+from stillroom.runs.assess import assessed
 from stillroom.runs.detect import detect, is_detector
 from stillroom.runs.evaluate import evaluate
 from stillroom.runs.load import load
 from stillroom.runs.look import inspect_model, specimen
-from stillroom.runs.teachers import assessed
 from stillroom.runs.train import make_data, train
 from stillroom.runs.use import classify, evaluate_source, export_source
 

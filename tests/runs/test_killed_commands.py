@@ -115,7 +115,7 @@ def test_a_teacher_says_how_to_go_on(unbroken, tmp_path):
 
 
 def test_interrupted_elsewhere_than_in_training(tmp_path):
-    status, said = command(tmp_path, TRAIN, ("stillroom.runs.teachers.evaluate", 1, INT))
+    status, said = command(tmp_path, TRAIN, ("stillroom.runs.assess.evaluate", 1, INT))
     assert (status, said) == (130, "stillroom: interrupted\n")
 
 

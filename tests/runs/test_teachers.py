@@ -10,9 +10,10 @@ from tiny_runs import TINY, files, results, same_bits, tiny, weights
 from torch import nn
 
 from stillroom.errors import StillroomError
+from stillroom.runs.assess import assessed
 from stillroom.runs.load import load
 from stillroom.runs.recipe import read_recipe
-from stillroom.runs.teachers import Training, assessed, trained_teachers
+from stillroom.runs.teachers import Training, trained_teachers
 from stillroom.runs.train import make_data, train
 
 

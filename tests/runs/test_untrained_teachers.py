@@ -13,8 +13,8 @@ from stillroom.algorithms import Evaluation, as_task
 from stillroom.distillers import Teacher
 from stillroom.errors import StillroomError
 from stillroom.models import YOLOv3
+from stillroom.runs.assess import assessed
 from stillroom.runs.evaluate import evaluate
-from stillroom.runs.teachers import assessed
 from stillroom.runs.train import make_data
 from stillroom.runs.untrained import untrained
 
