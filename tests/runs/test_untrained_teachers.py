@@ -40,7 +40,7 @@ def test_a_teacher_that_has_learned_nothing(shapes, monkeypatch):
     def better(model, *args, **kwargs) -> Evaluation:
         return replace(evaluate(model, *args, **kwargs), accuracy=0.9 if model is teacher else 0.0)
 
-    for module in ("teachers", "untrained"):
+    for module in ("assess", "untrained"):
         monkeypatch.setattr(f"stillroom.runs.{module}.evaluate", better)
     assert assessed(teacher, data, task="detection").facts.validation.accuracy == 0.9
 
