@@ -1,11 +1,11 @@
 """Images with boxes, in the layouts of VOC and COCO."""
 
-import json
 import re
 import shutil
 
 import pytest
 import torch
+from box_folders import annotation, edited
 from PIL import Image
 
 from stillroom.data import COCO, VOC
@@ -27,23 +27,6 @@ def copy(shapes, tmp_path):
     """The set, to be broken."""
     shutil.copytree(shapes, tmp_path / "shapes")
     return tmp_path / "shapes"
-
-
-def annotation(folder, name, *objects):
-    """Of (name, xmin, ymin, xmax, ymax) or with ``difficult`` in front of these."""
-    text = "".join(
-        f"<object><name>{name}</name><difficult>{int(bool(hard))}</difficult><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin>"
-        f"<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
-        for *hard, name, x1, y1, x2, y2 in objects
-    )
-    (folder / "voc" / "Annotations" / f"{name}.xml").write_text(f"<annotation>{text}</annotation>")
-
-
-def edited(folder, split, change):
-    path = folder / "coco" / "annotations" / f"instances_{split}.json"
-    data = json.loads(path.read_text())
-    change(data)
-    path.write_text(json.dumps(data))
 
 
 def boxes_of(source):
