@@ -14,6 +14,15 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
+def is_recipe(name: str | Path) -> bool:
+    """Whether this is a recipe's name, or the path of a YAML file, be it there or not."""
+    return _is_file(name) or str(name) in shipped()
+
+
+def _is_file(name: str | Path) -> bool:
+    return Path(name).suffix in (".yaml", ".yml")
+
+
 def find_recipe(name: str | Path) -> Path:
     """The file of a recipe: a path, or the name of one that is shipped.
 
@@ -21,7 +30,7 @@ def find_recipe(name: str | Path) -> Path:
         StillroomError: there is neither.
     """
     path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
+    if _is_file(path):
         if path.is_file():
             return path
         raise StillroomError("there is no such recipe file", where="-c", got=str(name))

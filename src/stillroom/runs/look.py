@@ -16,7 +16,7 @@ from stillroom.diagnosis.similarity import values_at
 from stillroom.errors import StillroomError
 from stillroom.models import timm
 from stillroom.programs import TensorInfo, trace
-from stillroom.recipes import shipped
+from stillroom.recipes import is_recipe
 from stillroom.recorders import FunctionInfo, ParameterInfo, SiteInfo, list_functions, list_parameters, list_sites
 from stillroom.reports import read_run
 from stillroom.runs.build import spec
@@ -86,7 +86,7 @@ def specimen(
         StillroomError: there is no such model.
     """
     path, words = Path(what), list(overrides)
-    if _is_recipe(what):
+    if is_recipe(what):
         recipe = read_recipe(what, words)
         data = make_data(recipe)
         model = _teacher_model(recipe) if teacher else recipe.student.make()
@@ -133,7 +133,7 @@ def own_teacher(what: str, overrides: Iterable[str] = ()) -> nn.Module:
     Raises:
         StillroomError: there is none.
     """
-    if _is_recipe(what):
+    if is_recipe(what):
         recipe = read_recipe(what, list(overrides))
         standing = standing_teachers(recipe, make_data(recipe))
         if standing:
@@ -191,10 +191,6 @@ def _map(model: nn.Module, site: str, batch: Tensor) -> Tensor:
         raise StillroomError("only maps can be drawn", where=site, expected="(N, C, H, W)", got=tuple(value.shape))
     strength = value[0].square().mean(0)
     return strength / strength.max().clamp_min(1e-12)
-
-
-def _is_recipe(what: str) -> bool:
-    return what in shipped() or Path(what).suffix in (".yaml", ".yml")
 
 
 def _teacher_model(recipe: Recipe) -> nn.Module:

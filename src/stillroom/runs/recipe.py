@@ -16,7 +16,7 @@ from stillroom.deliveries import Delivery
 from stillroom.distillers import Schedule, Term
 from stillroom.errors import StillroomError
 from stillroom.files import read_text
-from stillroom.recipes import find_recipe, shipped
+from stillroom.recipes import find_recipe, is_recipe
 from stillroom.runs import sections, team
 from stillroom.runs.build import Spec, expect_known, spec
 from stillroom.runs.overrides import HOMES, overridden
@@ -250,9 +250,8 @@ def _decisive(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 def _model_to_load(teacher: object, words: Iterable[str]) -> dict[str, Any] | None:
     """The section of a teacher that another recipe describes and a file has the weights of."""
-    if not isinstance(teacher, str) or not any(word.startswith("teacher.weights=") for word in words):
-        return None
-    if teacher not in shipped() and Path(teacher).suffix not in (".yaml", ".yml"):
+    loads = any(word.startswith("teacher.weights=") for word in words)
+    if not loads or not isinstance(teacher, str) or not is_recipe(teacher):
         return None
     return {"model": read_recipe(teacher).student.plain()}
 

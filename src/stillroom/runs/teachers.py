@@ -14,7 +14,7 @@ from stillroom.data import DataModule
 from stillroom.distillers import Ensemble, Teacher
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.models import load_weights
-from stillroom.recipes import shipped
+from stillroom.recipes import is_recipe, shipped
 from stillroom.runs.assess import assessed
 from stillroom.runs.build import spec
 from stillroom.runs.folder import RUNS, is_finished
@@ -227,7 +227,7 @@ def _named(given: str, section: Mapping[str, Any], where: str) -> _Found:
             return _Found(where, section, load(path), path if path.is_dir() else None)
         except StillroomError as error:
             raise _of(error, where) from None
-    if path.suffix in (".yaml", ".yml") or given in shipped():
+    if is_recipe(given):
         return _to_keep(read_recipe(given), section, where)
     raise StillroomError(
         f"there is no teacher {given!r}",
