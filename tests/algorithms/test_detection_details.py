@@ -67,6 +67,15 @@ def two_objects(**more: torch.Tensor) -> Found:
     return {"boxes": boxes, "labels": torch.tensor([0, 0]), **more}
 
 
+def test_small_and_large_go_by_the_area_of_the_object() -> None:
+    target = two_objects()
+    assert measured([target], [found_of(target)]).details.keys() >= {"AP small"}
+    outlined = two_objects(area=torch.tensor([5000.0, 20000.0]))
+    details = measured([outlined], [found_of(outlined)]).details
+    assert "AP small" not in details
+    assert (details["AP medium"], details["AP large"]) == pytest.approx((1, 1))
+
+
 def test_difficult_objects_are_ignored_by_voc_alone() -> None:
     target = two_objects(difficult=torch.tensor([False, True]))
     both, one = measured([target], [found_of(target)]), measured([target], [found_of(target, slice(1))])

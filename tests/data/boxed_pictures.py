@@ -23,6 +23,7 @@ def picture(size, *boxes):
         "scores": torch.ones(count),
         "difficult": torch.zeros(count, dtype=torch.bool),
         "iscrowd": torch.zeros(count, dtype=torch.int64),
+        "area": torch.ones(count),
         "image_id": torch.tensor(7),
         "original_size": torch.tensor(size[::-1]),
     }
@@ -52,7 +53,7 @@ def expect_whole(item):
     assert (boxes[:, 2:] > boxes[:, :2]).all()
     assert (boxes >= 0).all()
     assert (boxes <= torch.tensor([width, height] * 2) + 1e-3).all()
-    for name in ("labels", "scores", "difficult", "iscrowd"):
+    for name in ("labels", "scores", "difficult", "iscrowd", "area"):
         assert item["targets"][name].shape == (len(boxes),)
 
 

@@ -15,7 +15,7 @@ from stillroom.errors import StillroomError
 
 CHANCE = DetectionAugmentation(mixup_epochs=4, sizes=[32, 64, 96])
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-KEYS = {"boxes", "labels", "scores", "difficult", "iscrowd", "image_id", "original_size"}
+KEYS = {"boxes", "labels", "scores", "difficult", "iscrowd", "area", "image_id", "original_size"}
 
 
 @pytest.fixture
@@ -159,6 +159,20 @@ def test_crowds_are_marked_where_models_are_measured_and_never_trained_on(copy):
     assert (first["iscrowd"].tolist(), first["scores"].tolist()) == ([1], [0])
     assert (second["iscrowd"].tolist(), second["scores"].tolist()) == ([0], [1])
     assert made(COCO, copy).sample(1)["inputs"]["targets"][0]["boxes"].shape == (0, 4)
+
+
+def test_areas_are_those_that_the_file_tells(copy):
+    def change(data):
+        data["annotations"][0]["area"] = 12.5
+        data["annotations"][1]["area"] = None
+
+    edited(copy, "val", change)
+    told = made(COCO, copy).sample(3)["inputs"]["targets"]
+    assert told[0]["area"].tolist() == [12.5]
+    for kind in (COCO, VOC):
+        data = made(kind, copy)
+        ((left, top, right, bottom),) = data.sources.validation.items[1].boxes.tolist()
+        assert data.sample(2)["inputs"]["targets"][1]["area"].tolist() == [(right - left) * (bottom - top)]
 
 
 def test_images_of_other_kinds_and_ids_that_are_words(copy):

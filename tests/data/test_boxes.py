@@ -104,6 +104,23 @@ def test_difficult_objects(copy):
     assert (kept.class_names, len(kept.sources.train.items[0].boxes)) == (["circle", "square", "star"], 2)
 
 
+def test_splits_of_several_folders_are_joined(copy):
+    for year in ("VOC2007", "VOC2012"):
+        shutil.copytree(copy / "voc", copy / "kit" / year)
+    splits = ("VOC2007/val + VOC2012/train + VOC2012/train", "VOC2007/val", "VOC2012/test")
+    data = voc(copy, folder="kit", splits=splits)
+    one = voc(copy).sources
+    train = data.sources.train
+    assert [item.path.parts[-3] for item in train.items] == ["VOC2007"] * len(one.validation) + ["VOC2012"] * len(
+        one.train
+    )
+    assert boxes_of(train) == [*boxes_of(one.validation), *boxes_of(one.train)]
+    assert boxes_of(data.sources.test) == boxes_of(one.test)
+    message = f"{copy}/kit/VOC2011: this is no data set in the layout of VOC; expected JPEGImages"
+    with pytest.raises(StillroomError, match=f"^{re.escape(message)}"):
+        voc(copy, folder="kit", splits=("VOC2011/train", "VOC2007/val", None)).prepare_data()
+
+
 def test_images_without_boxes_and_gray_ones(copy):
     annotation(copy, "val1")
     Image.new("L", (20, 20), 128).save(copy / "voc" / "JPEGImages" / "val1.jpg")
@@ -206,6 +223,10 @@ def stray(data):
     data["annotations"][0]["image_id"] = 77
 
 
+def vague(data):
+    data["annotations"][0]["area"] = "large"
+
+
 def renamed(data):
     data["categories"][0]["name"] = "star"
 
@@ -219,6 +240,7 @@ def renamed(data):
             stray,
             "{}, annotation 0: the file tells of no such image_id; got 77.",
         ),
+        ("val", vague, "{}, annotation 0: its area is no number; got 'large'."),
         (
             "val",
             renamed,

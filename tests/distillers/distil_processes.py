@@ -18,6 +18,9 @@ PROCESSES = 2
 ROWS = 6
 STEPS = 3
 
+Train = Callable[[Distiller, nn.Module, slice], dict[str, Tensor]]
+"""Of a distiller, the module to call for it, and the rows of the batch to call it with."""
+
 
 def make() -> Distiller:
     torch.manual_seed(0)
@@ -45,23 +48,23 @@ def train(distiller: Distiller, model: nn.Module, rows: slice) -> dict[str, Tens
     return results | {name: parameter.detach() for name, parameter in distiller.named_parameters()}
 
 
-def in_one(maker: Callable[[], Distiller] = make) -> dict[str, Tensor]:
+def in_one(maker: Callable[[], Distiller] = make, trained: Train = train) -> dict[str, Tensor]:
     distiller = maker()
-    return train(distiller, distiller, slice(None))
+    return trained(distiller, distiller, slice(None))
 
 
-def in_two(folder: Path, maker: Callable[[], Distiller] = make) -> list[dict[str, Tensor]]:
+def in_two(folder: Path, maker: Callable[[], Distiller] = make, trained: Train = train) -> list[dict[str, Tensor]]:
     """What each process got; each saw half of the batch."""
-    multiprocessing.spawn(_work, args=(str(folder), maker), nprocs=PROCESSES)
+    multiprocessing.spawn(_work, args=(str(folder), maker, trained), nprocs=PROCESSES)
     return [torch.load(folder / f"{rank}.pt") for rank in range(PROCESSES)]
 
 
-def _work(rank: int, folder: str, maker: Callable[[], Distiller]) -> None:
+def _work(rank: int, folder: str, maker: Callable[[], Distiller], trained: Train) -> None:
     torch.set_num_threads(1)
     meeting = Path(folder, "meeting").as_uri()
     distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=PROCESSES)
     distiller, half = maker(), ROWS // PROCESSES
-    results = train(distiller, nn.parallel.DistributedDataParallel(distiller), slice(rank * half, (rank + 1) * half))
+    results = trained(distiller, nn.parallel.DistributedDataParallel(distiller), slice(rank * half, (rank + 1) * half))
     torch.save(results, Path(folder, f"{rank}.pt"))
     # DistributedDataParallel keeps its process group, and that its threads, also when both are destroyed. A thread that
     # is still letting go of a tensor when the interpreter is gone aborts the process: so Python is not taken down.

@@ -306,6 +306,14 @@ def test_weights_of_the_backbone_come_from_timm(tmp_path) -> None:
         detector(backbone=f"local-dir:{missing}", pretrained=True)
 
 
+@pytest.mark.parametrize("prior", [0.5, 0.01])
+def test_what_is_expected_of_an_anchor_beforehand(prior: float) -> None:
+    for head in detector(objectness_prior=prior).heads:
+        biases = head.raw.bias.detach().view(3, -1)
+        torch.testing.assert_close(biases[:, 4].sigmoid(), torch.full((3,), prior))
+        assert not biases[:, [0, 1, 2, 3, 5]].any()
+
+
 def test_other_anchors() -> None:
     model = detector(anchors=[[8, 8], [16, 16], [32, 32], [48, 48], [64, 64], [64, 32]]).eval()
     with torch.no_grad():
@@ -327,6 +335,10 @@ def test_other_anchors() -> None:
         ({"label_smoothing": 0.6}, "an argument is out of range; expected 0 <= label_smoothing <= 0.5, got 0.6."),
         ({"conf_threshold": -0.1}, "an argument is out of range; expected 0 <= conf_threshold <= 1, got -0.1."),
         ({"nms_iou": float("nan")}, "an argument is out of range; expected 0 <= nms_iou <= 1, got nan."),
+        (
+            {"objectness_prior": 0},
+            "an argument is out of range; expected 0 < objectness_prior < 1, got 0.",
+        ),
         (
             {"anchors": ANCHORS[:8]},
             "the anchors cannot be shared out among the heads; expected a multiple of 3 of them, got 8.",

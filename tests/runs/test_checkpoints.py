@@ -84,6 +84,41 @@ def test_every_second_epoch_is_kept_when_asked(tmp_path):
     assert epoch_of(files / "epoch-2.ckpt") == 1
 
 
+def steps_kept(folder, *, epochs=3, **options):
+    """By file, the optimizer step that it holds; an epoch has 4 batches."""
+    accumulate = options.pop("accumulate", 1)
+    callback = Checkpoints(folder, monitor=None, seconds=1e9, **options)
+    fit(callback, Scored([0.0] * epochs), epochs=epochs, accumulate_grad_batches=accumulate)
+    files = sorted((folder / "checkpoints").glob("*-*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+    return {path.name: read_checkpoint(path)["global_step"] for path in files}
+
+
+def test_a_file_of_every_nth_step_is_kept_when_asked(tmp_path):
+    expected = {f"step-{step}.ckpt": step for step in (3, 6, 9, 12)}
+    assert steps_kept(tmp_path, every_n_steps=3) == expected
+
+
+def test_a_step_within_accumulated_batches_or_at_the_end_of_an_epoch_is_kept_as_well(tmp_path):
+    assert steps_kept(tmp_path, every_n_steps=2, accumulate=2) == {f"step-{step}.ckpt": step for step in (2, 4, 6)}
+
+
+def test_of_the_files_with_a_number_the_newest_are_kept(tmp_path):
+    kept = steps_kept(tmp_path, every_n_steps=3, every_n_epochs=2, keep=2)
+    assert kept == {"step-9.ckpt": 9, "step-12.ckpt": 12}
+    assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_a_training_goes_on_from_the_file_of_a_step(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    whole = steps_kept(first, every_n_steps=3)
+    callback = Checkpoints(second, monitor=None, every_n_steps=3)
+    fit(callback, Scored([0.0] * 3), epochs=3, resume=first / "checkpoints" / "step-6.ckpt")
+    again = sorted(path.name for path in (second / "checkpoints").glob("step-*"))
+    assert again == sorted(name for name, step in whole.items() if step > 6)
+    ends = [read_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"]["weight"] for folder in (first, second)]
+    assert torch.equal(*ends)
+
+
 def test_within_an_epoch_files_are_written_by_time(tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(Checkpoints, "_save", lambda _, trainer, *__: saved.append(trainer.fit_loop.batch_idx))
@@ -106,9 +141,10 @@ def test_a_fast_trial_is_not_refused(tmp_path):
     fit(Checkpoints(tmp_path), Scored([0.5]), epochs=1, fast_dev_run=1)
 
 
-def test_every_n_epochs_is_at_least_one(tmp_path):
-    with pytest.raises(StillroomError, match="every_n_epochs is out of range; expected 1 or more, or none, got 0"):
-        Checkpoints(tmp_path, every_n_epochs=0)
+@pytest.mark.parametrize("name", ["every_n_epochs", "every_n_steps", "keep"])
+def test_counts_are_at_least_one(tmp_path, name):
+    with pytest.raises(StillroomError, match=f"{name} is out of range; expected 1 or more, or none, got 0"):
+        Checkpoints(tmp_path, **{name: 0})
 
 
 @pytest.fixture(scope="module")

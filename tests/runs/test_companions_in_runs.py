@@ -179,7 +179,7 @@ def test_plain_ddp_suits_mutual_learning(tmp_path: Path) -> None:
 
 def test_two_processes_keep_all_players_in_step(tmp_path: Path) -> None:
     words = [*QUICK, "trainer.devices=2", "trainer.accelerator=cpu", "trainer.max_epochs=1"]
-    command = [sys.executable, "-m", "stillroom.cli.main", "train", "-c", "digits-mutual", "--out", "run", "-o", *words]
+    command = [sys.executable, "-m", "stillroom", "train", "-c", "digits-mutual", "--out", "run", "-o", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False

@@ -134,7 +134,7 @@ def test_a_signal_to_the_command(unbroken, tmp_path, number, status):
     words = ["student.width=2", "scheduler=null", "trainer.max_epochs=100000", "data.limit_per_class=40"]
     words += [f"teacher.weights={weights_of_teacher}", "teacher.model.width=8"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "stillroom.cli.main", "train", "-c", "digits", "--out", "run", "-o", *words],
+        [sys.executable, "-m", "stillroom", "train", "-c", "digits", "--out", "run", "-o", *words],
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,

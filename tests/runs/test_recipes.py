@@ -91,6 +91,7 @@ def test_a_misspelt_key_or_name(word, message):
         ("trainer.max_epochs=0", "trainer.max_epochs: this is out of range; expected 1 or more, got 0."),
         ("trainer.max_epochs=-1", "trainer.max_epochs: this is out of range; expected 1 or more, got -1."),
         ("trainer.log_every=0", "trainer.log_every: this is out of range; expected 1 or more, got 0."),
+        ("trainer.checkpoint_steps=0", "trainer.checkpoint_steps: this is out of range; expected 1 or more, got 0."),
         ("trainer.checkpoint_every=0", "trainer.checkpoint_every: this is out of range; expected 1 or more, got 0."),
         (
             "trainer.accumulate_grad_batches=0",

@@ -25,7 +25,7 @@ def place(shop, tmp_path_factory):
     words = ["trainer.devices=2", "trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=3"]
     words += ["student.width=2", "scheduler=null", "data.num_workers=1", "trainer.log_every=1"]
     hint = "{loss: L2, student: layer2, teacher: layer2, connector: auto, weight: 0.1}"
-    compare = [sys.executable, "-m", "stillroom.cli.main", "compare", "-c", "digits", "--seeds", "1"]
+    compare = [sys.executable, "-m", "stillroom", "compare", "-c", "digits", "--seeds", "1"]
     done = subprocess.run(
         [*compare, "-t", str(teacher), "-o", *words, f"terms.hint={hint}"],
         cwd=place,

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
 from PIL import Image, ImageChops
-from tiny_runs import refused, results, rows
+from tiny_runs import refused, results, rows, weights
 from tiny_yolo import tiny
 
 from stillroom.errors import StillroomError
 from stillroom.export import same_choices, same_values
 from stillroom.models import YOLOv3, YOLOv3Boxes
 from stillroom.reports import read_run, write_report
+from stillroom.runs.checkpoints import read_checkpoint
 from stillroom.runs.checkup import check_recipe
 from stillroom.runs.detect import draw
 from stillroom.runs.evaluate import named
 from stillroom.runs.load import load
 from stillroom.runs.sizes import evaluate_sizes
-from stillroom.runs.train import make_data, train
+from stillroom.runs.train import make_data, resume, train
 from stillroom.runs.use import WRITERS, evaluate_source, export_source
 
 PARTS = ["task.centre", "task.size", "task.objectness", "task.classes"]
@@ -37,7 +39,7 @@ def place(shapes, tmp_path_factory):
         patch.setattr("stillroom.export.measure.SECONDS", 0.0)
         patch.setattr("stillroom.export.measure.WARM_UP_SECONDS", 0.0)
         patch.delenv("STILLROOM_RUN", raising=False)
-        train(tiny(shapes), out="run")
+        train(tiny(shapes, "trainer.checkpoint_steps=2", "trainer.checkpoint_keep=2"), out="run")
     return place
 
 
@@ -192,6 +194,31 @@ def test_what_is_written_by_default(there, tmp_path, monkeypatch, nms):
         (YOLOv3Boxes, nms, "model.onnx", shape, compare),
         (YOLOv3Boxes, nms, "model.pt2", shape, compare),
     ]
+
+
+# Checkpoints
+
+
+def test_the_newest_files_of_every_second_step_are_kept(there):
+    assert {path.name for path in (there / "run" / "checkpoints").iterdir()} == {
+        "best.ckpt",
+        "last.ckpt",
+        "step-4.ckpt",
+        "step-6.ckpt",
+    }
+    steps = {path.name: read_checkpoint(path)["global_step"] for path in (there / "run" / "checkpoints").glob("step-*")}
+    assert steps == {"step-4.ckpt": 4, "step-6.ckpt": 6}
+    assert evaluate_source("run/checkpoints/step-6.ckpt") == evaluate_source("run")
+
+
+@pytest.mark.usefixtures("there")
+def test_on_from_the_file_of_a_step(there, tmp_path):
+    """Boxes, sizes and augmentation are drawn as they would have been."""
+    shutil.copytree(there / "run", tmp_path / "run")
+    for name in ("results.json", "model.json", "model.safetensors", "report.html"):
+        (tmp_path / "run" / name).unlink()
+    resume(tmp_path / "run" / "checkpoints" / "step-4.ckpt")
+    assert weights(tmp_path / "run") == weights(there / "run")
 
 
 # Drawing

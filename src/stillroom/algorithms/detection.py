@@ -29,7 +29,8 @@ class Detection(Task):
 
     Targets may say more than ``boxes`` and ``labels``: ``original_size``, the height and width of the file in whose
     pixels is measured, else in those of the input; ``iscrowd``, regions of many objects, which need not be found;
-    ``difficult``, objects that VOC's measures ignore, and COCO's do not.
+    ``difficult``, objects that VOC's measures ignore, and COCO's do not; ``area``, in the same pixels, by which objects
+    are small or large, else that of the box.
 
     A measure of objects of which there are none is left out. The AP are told for each class, too.
     """

@@ -94,7 +94,7 @@ def _measured(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """An image's detections and objects as the measures take them: boxes in pixels of the file, where its size is
     known; a region of many objects is one that need not be found."""
-    there = {name: target[name] for name in ("boxes", "labels", "difficult", "iscrowd") if name in target}
+    there = {name: target[name] for name in ("boxes", "labels", "difficult", "iscrowd", "area") if name in target}
     if "iscrowd" in there:
         crowd = there["iscrowd"].bool()
         there["difficult"] = crowd | there["difficult"].bool() if "difficult" in there else crowd

@@ -96,7 +96,3 @@ def _interrupted(error: Exception) -> int:
         raise error
     print(f"stillroom: {error}", file=sys.stderr)
     return 128 + error.signal_number
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -22,7 +22,8 @@ class BoxImages(Source):
     """Items ``{"images": image, "targets": {...}}`` of annotated files.
 
     Targets: ``boxes`` (K, 4), which know what they are; ``labels`` (K,), int64; ``scores`` (K,), 1, and 0 for a crowd;
-    ``difficult`` (K,), bool; ``iscrowd`` (K,), int64 0 or 1; ``image_id`` (); ``original_size`` (2,), height and width.
+    ``difficult`` (K,), bool; ``iscrowd`` (K,), int64 0 or 1; ``area`` (K,), in pixels of the file; ``image_id`` ();
+    ``original_size`` (2,), height and width.
 
     Args:
         items: the files.
@@ -48,6 +49,7 @@ class BoxImages(Source):
             "scores": (~crowd).float(),
             "difficult": torch.tensor(item.difficult),
             "iscrowd": crowd.long(),
+            "area": torch.tensor(item.area),
             "image_id": torch.tensor(item.image_id),
             "original_size": torch.tensor(item.size),
         }

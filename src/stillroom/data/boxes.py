@@ -32,12 +32,14 @@ class Box(NamedTuple):
         label: its class, from 0.
         difficult: to find, says whoever marked it.
         crowd: many objects, of which this is the region.
+        area: of the object in pixels of the file, if it is told; None: that of the box within the image.
     """
 
     corners: Corners
     label: int
     difficult: bool = False
     crowd: bool = False
+    area: float | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Annotated:
         boxes: (K, 4), corners x1, y1, x2, y2 in pixels of the file, within it; K may be 0.
         labels: (K,), classes from 0.
         difficult, crowd: (K,).
+        area: (K,), of the objects in pixels of the file.
         written: how many boxes the annotation has.
         empty: how many of them have no area, and are left out.
         outside: how many of them reach beyond the image; of these is left what is within it, if anything is.
@@ -65,6 +68,7 @@ class Annotated:
     labels: NDArray[np.int64]
     difficult: NDArray[np.bool_]
     crowd: NDArray[np.bool_]
+    area: NDArray[np.float32]
     written: int
     empty: int
     outside: int
@@ -84,6 +88,8 @@ def annotated(path: Path, size: tuple[int, int], boxes: Sequence[Box], *, image_
     within = written.clip(0, np.array([width, height, width, height], dtype=np.float32))
     empty = (written[:, 2:] <= written[:, :2]).any(1)
     outside = (np.abs(written - within) > SLACK).any(1) & ~empty
+    sides = within[:, 2:] - within[:, :2]
+    area = [own if box.area is None else box.area for box, own in zip(boxes, sides.prod(1), strict=True)]
     whole = (within[:, 2:] > within[:, :2]).all(1) & ~empty
     return Annotated(
         path,
@@ -93,6 +99,7 @@ def annotated(path: Path, size: tuple[int, int], boxes: Sequence[Box], *, image_
         np.array([box.label for box in boxes], dtype=np.int64)[whole],
         np.array([box.difficult for box in boxes], dtype=np.bool_)[whole],
         np.array([box.crowd for box in boxes], dtype=np.bool_)[whole],
+        np.array(area, dtype=np.float32)[whole],
         written=len(boxes),
         empty=int(empty.sum()),
         outside=int(outside.sum()),

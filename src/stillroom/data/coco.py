@@ -23,10 +23,11 @@ from stillroom.files import read_text
 class COCO(DataModule):
     """``<split>/<file_name>`` and ``annotations/instances_<split>.json`` in one folder.
 
-    Inputs: as of :class:`~stillroom.data.VOC`; here ``image_id`` is the file's own, ``iscrowd`` tells crowds, and no
-    box is difficult. The classes are the ``categories`` of the training file in the order of their ids, from 0 without
-    gaps. Boxes are clipped to their images; those without an area are left out, and ``stillroom check`` tells how many.
-    Images without boxes are kept.
+    Inputs: as of :class:`~stillroom.data.VOC`; here ``image_id`` is the file's own, ``iscrowd`` tells crowds, no box is
+    difficult, and ``area`` is what the file says, that of an object's outline, by which COCO's measures tell small
+    objects from large ones. The classes are the ``categories`` of the training file in the order of their ids, from 0
+    without gaps. Boxes are clipped to their images; those without an area are left out, and ``stillroom check`` tells
+    how many. Images without boxes are kept.
 
     Args:
         batch_size: per process.
@@ -155,6 +156,9 @@ def _box(each: Mapping[str, Any], where: str, files: Mapping[int, str], labels: 
         x, y, width, height = corners_of(each["bbox"])
     except (TypeError, ValueError):
         raise StillroomError("it has no box", where=where, expected="four numbers", got=each["bbox"]) from None
-    return each["image_id"], Box(
-        (x, y, x + width, y + height), labels[each["category_id"]], crowd=bool(each.get("iscrowd", 0))
-    )
+    try:
+        area = None if each.get("area") is None else float(each["area"])
+    except (TypeError, ValueError):
+        raise StillroomError("its area is no number", where=where, got=repr(each["area"])) from None
+    corners, label = (x, y, x + width, y + height), labels[each["category_id"]]
+    return each["image_id"], Box(corners, label, crowd=bool(each.get("iscrowd", 0)), area=area)

@@ -22,15 +22,18 @@ from stillroom.files import read_text
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 ENDINGS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 
+_Entry = tuple[Path, str]
+
 
 class VOC(DataModule):
-    """``JPEGImages/<id>.jpg``, ``Annotations/<id>.xml`` and ``ImageSets/Main/<split>.txt`` in one folder.
+    """``JPEGImages/<id>.jpg``, ``Annotations/<id>.xml`` and ``ImageSets/Main/<split>.txt`` in one folder or in several.
 
     Inputs: ``images``, float32 (3, image_size, image_size), between 0 and 1 unless ``mean`` and ``std`` are given, and
     for each image ``targets``: ``boxes`` (K, 4), corners x1, y1, x2, y2 in pixels of the input; ``labels`` (K,);
     ``scores`` (K,), how much a box counts, 1 unless images are mixed; ``difficult`` (K,); ``iscrowd`` (K,), all 0;
-    ``image_id`` (), the image's place in its split; ``original_size`` (2,), height and width of the file. A box times
-    original over input width and height is one in pixels of the file.
+    ``area`` (K,), of the boxes in pixels of the file; ``image_id`` (), the image's place in its split;
+    ``original_size`` (2,), height and width of the file. A box times original over input width and height is one in
+    pixels of the file.
 
     The classes are the names in the annotations of all splits, in alphabetical order, from 0. The format counts pixels
     from 1, the last one included; a box becomes (xmin - 1, ymin - 1, xmax, ymax), clipped to the image. Boxes with
@@ -42,8 +45,9 @@ class VOC(DataModule):
         num_workers: loading processes.
         root: the folder in which ``folder`` lies; None: STILLROOM_DATA, else ``data``.
         folder: that of the data set.
-        splits: the one to train on, the one that picks the best epoch, and the one that is measured besides,
-            or None.
+        splits: the one to train on, the one that picks the best epoch, and the one that is measured besides, or None.
+            Where there are folders within ``folder`` a split is told with its own, and ``+`` joins several:
+            ``"VOC2007/trainval+VOC2012/trainval"``.
         image_size: height and width of the inputs; the shape of the image is not kept.
         interpolation: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``, by which images are resized.
         flip: training images are mirrored half of the time.
@@ -84,33 +88,25 @@ class VOC(DataModule):
         )
 
     def read(self) -> Sources:
-        if not (self.folder / "ImageSets" / "Main").is_dir():
-            raise StillroomError(
-                "this is no data set in the layout of VOC",
-                where=str(self.folder),
-                expected="JPEGImages, Annotations and ImageSets/Main",
-                fix="Set STILLROOM_DATA or data.root to the folder that holds it, and data.folder to its name.",
-            )
-        splits = [None if split is None else self._ids(split) for split in self.splits]
-        ids = list(dict.fromkeys(name for split in splits for name in split or ()))
-        read = read_all(ids, self._read, what="images with annotations", where=str(self.folder))
-        pictures = dict(zip(ids, read, strict=True))
+        splits = [None if split is None else self._entries(split) for split in self.splits]
+        entries = list(dict.fromkeys(entry for split in splits for entry in split or ()))
+        read = read_all(entries, self._read, what="images with annotations", where=str(self.folder))
+        pictures = dict(zip(entries, read, strict=True))
         names = sorted({each.name for picture in read for each in picture.objects})
         train, validation, test = (
-            None if split is None else _annotated([pictures[name] for name in split], names) for split in splits
+            None if split is None else _annotated([pictures[entry] for entry in split], names) for split in splits
         )
         return self.inputs.sources(train or [], validation or [], test, class_names=names)
 
-    def _ids(self, split: str) -> list[str]:
-        path = self.folder / "ImageSets" / "Main" / f"{split}.txt"
-        if not path.is_file():
-            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt")))
-            raise StillroomError("there is no such split", where=str(path), fix=f"There are: {known}." if known else "")
-        return list(dict.fromkeys(line.split()[0] for line in read_text(path).splitlines() if line.strip()))
+    def _entries(self, split: str) -> list[_Entry]:
+        """Of a split, or of several: folder and name of each image, once."""
+        parts = [part.strip().rpartition("/") for part in split.split("+")]
+        return list(dict.fromkeys(entry for folder, _, name in parts for entry in _listed(self.folder / folder, name)))
 
-    def _read(self, name: str) -> _Picture:
-        objects = _objects(self.folder / "Annotations" / f"{name}.xml")
-        files = [self.folder / "JPEGImages" / f"{name}{ending}" for ending in ENDINGS]
+    def _read(self, entry: _Entry) -> _Picture:
+        folder, name = entry
+        objects = _objects(folder / "Annotations" / f"{name}.xml")
+        files = [folder / "JPEGImages" / f"{name}{ending}" for ending in ENDINGS]
         path = next((file for file in files if file.is_file()), files[0])
         return _Picture(path, image_size(path), [each for each in objects if self.difficult or not each.difficult])
 
@@ -127,6 +123,21 @@ class _Picture:
     path: Path
     size: tuple[int, int]
     objects: list[_Object]
+
+
+def _listed(folder: Path, split: str) -> list[_Entry]:
+    if not (folder / "ImageSets" / "Main").is_dir():
+        raise StillroomError(
+            "this is no data set in the layout of VOC",
+            where=str(folder),
+            expected="JPEGImages, Annotations and ImageSets/Main",
+            fix="Set STILLROOM_DATA or data.root to the folder that holds it, and data.folder to its name.",
+        )
+    path = folder / "ImageSets" / "Main" / f"{split}.txt"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt")))
+        raise StillroomError("there is no such split", where=str(path), fix=f"There are: {known}." if known else "")
+    return [(folder, line.split()[0]) for line in read_text(path).splitlines() if line.strip()]
 
 
 def _annotated(pictures: list[_Picture], names: list[str]) -> list[Annotated]:

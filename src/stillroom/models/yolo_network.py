@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -83,6 +84,11 @@ class Head(nn.Module):
         values = self.raw(self.tip(route)).unflatten(1, (self.anchors, -1))
         parts = (self.x, self.y, self.w, self.h, self.objectness, self.classes)
         return Prediction(*(part(values) for part in parts))
+
+    def expect(self, objectness: float) -> None:
+        """Start from this probability of an object in every anchor."""
+        with torch.no_grad():
+            cast("Tensor", self.raw.bias).view(self.anchors, -1)[:, 4] = math.log(objectness / (1 - objectness))
 
 
 class Level(nn.Module):

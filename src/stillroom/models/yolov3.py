@@ -6,7 +6,7 @@ J. Redmon, A. Farhadi: YOLOv3: An Incremental Improvement, arXiv 1804.02767, 201
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,9 @@ class YOLOv3(nn.Module):
             this with any box.
         label_smoothing: what is taken off the target of a box's class and given to those of the others; True:
             min(1 / num_classes, 1 / 40).
+        objectness_prior: how likely every anchor is to hold an object before anything is learnt (the focal loss' prior,
+            arXiv 1708.02002); 0.5 as published. A training of a thousand steps from random weights wants 0.01: at 0.5
+            it spends the first of them on telling thousands of cells that they are empty.
         pretrained: load timm's weights of the backbone, from its cache or the network. They want images that are
             normalised as timm says, and nothing is normalised here.
         conf_threshold: the score of a detection, objectness times class, must exceed it.
@@ -76,6 +79,7 @@ class YOLOv3(nn.Module):
         anchors: Sequence[Sequence[float]] = ANCHORS,
         ignore_threshold: float = 0.7,
         label_smoothing: bool | float = False,
+        objectness_prior: float = 0.5,
         pretrained: bool = False,
         conf_threshold: float = 0.01,
         nms_iou: float = 0.45,
@@ -96,6 +100,10 @@ class YOLOv3(nn.Module):
         ):
             if not 0 <= value <= most:
                 raise StillroomError("an argument is out of range", expected=f"0 <= {name} <= {most}", got=value)
+        if not 0 < objectness_prior < 1:
+            raise StillroomError(
+                "an argument is out of range", expected="0 < objectness_prior < 1", got=objectness_prior
+            )
         self.num_classes, self.anchors = num_classes, _checked(anchors)
         self.ignore_threshold, self.smoothing = ignore_threshold, smoothing
         self.conf_threshold, self.nms_iou, self.nms_top, self.keep = conf_threshold, nms_iou, nms_top, keep
@@ -109,6 +117,8 @@ class YOLOv3(nn.Module):
         self.heads = nn.ModuleList([Head(channels, per_head, num_classes) for channels in (one, two, three)])
         he_normal_fan_in(self.neck)
         he_normal_fan_in(self.heads)
+        for head in self.heads:
+            cast("Head", head).expect(objectness_prior)
 
     def forward(self, images: Tensor | Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]] | None = None) -> Any:
         if targets is None and self.training:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 from hashlib import sha256
 from pathlib import Path
@@ -18,15 +19,18 @@ from lightning.pytorch.callbacks import Checkpoint
 from stillroom.errors import StillroomError, did_you_mean
 
 _DIGITS = 64  # of a SHA-256 in hexadecimal
+_NUMBERED = re.compile(r"(epoch|step)-\d+\.ckpt")
 
 
 class Checkpoints(Checkpoint):
-    """Writes ``last.ckpt``, ``best.ckpt`` and, when asked, ``epoch-<k>.ckpt`` into ``<folder>/checkpoints``.
+    """Writes ``last.ckpt``, ``best.ckpt`` and, when asked, ``epoch-<k>.ckpt`` and ``step-<k>.ckpt`` into
+    ``<folder>/checkpoints``.
 
-    ``last.ckpt`` is written at the end of each epoch, and within it between two batches: every ``seconds``, and when
-    the training is about to stop (SIGTERM, ``trainer.should_stop``). Within an epoch only where no accumulated
-    gradients are pending, for these are in no file, and not after its last batch, after which Lightning would skip the
-    validation on resuming. On any other exception the last good file stays. Each file is whole or absent.
+    ``last.ckpt`` is written at the end of each epoch, and within it between two batches: every ``seconds``, with each
+    file of a step, and when the training is about to stop (SIGTERM, ``trainer.should_stop``). Within an epoch only
+    where no accumulated gradients are pending, for these are in no file, and not after its last batch, after which
+    Lightning would skip the validation on resuming: a file of a step waits for the end of the epoch then. On any other
+    exception the last good file stays. Each file is whole or absent.
 
     Lightning calls this callback after all others and after the module's own ``on_train_epoch_end``, because it is a
     ``Checkpoint``; for the same reason the Trainer must not be given ``enable_checkpointing=False``.
@@ -37,9 +41,11 @@ class Checkpoints(Checkpoint):
         monitor: the metric of the validation by which the best epoch is chosen: the largest value, the first of
             equal ones. None: there is no ``best.ckpt``.
         every_n_epochs: keep the file of every n-th epoch; None: of none.
+        every_n_steps: keep a file of every n-th optimizer step; None: of none.
+        keep: how many of the files with a number are kept, the newest; None: all.
 
     Raises:
-        StillroomError: ``every_n_epochs`` is below 1, the trainer has ``max_steps``, or ``monitor`` was not logged.
+        StillroomError: a count is below 1, the trainer has ``max_steps``, or ``monitor`` was not logged.
     """
 
     def __init__(
@@ -49,14 +55,20 @@ class Checkpoints(Checkpoint):
         seconds: float = 60.0,
         monitor: str | None = "val_accuracy",
         every_n_epochs: int | None = None,
+        every_n_steps: int | None = None,
+        keep: int | None = None,
     ) -> None:
-        if every_n_epochs is not None and every_n_epochs < 1:
-            raise StillroomError("every_n_epochs is out of range", expected="1 or more, or none", got=every_n_epochs)
+        counts = {"every_n_epochs": every_n_epochs, "every_n_steps": every_n_steps, "keep": keep}
+        for name, count in counts.items():
+            if count is not None and count < 1:
+                raise StillroomError(f"{name} is out of range", expected="1 or more, or none", got=count)
         self.folder = Path(folder) / "checkpoints"
-        self.seconds, self.monitor, self.every_n_epochs = seconds, monitor, every_n_epochs
+        self.seconds, self.monitor, self.keep = seconds, monitor, keep
+        self.every_n_epochs, self.every_n_steps = every_n_epochs, every_n_steps
         self.best_value: float | None = None
         self.best_epoch: int | None = None
         self._elapsed_before = 0.0
+        self._seen = 0  # optimizer steps of which the files with a number are written
         self._began = self._saved = monotonic()
 
     @property
@@ -84,14 +96,18 @@ class Checkpoints(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._seen = trainer.global_step
         self._began = self._saved = monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         clean = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not trainer.is_last_batch
-        if clean and trainer.strategy.broadcast(self._due(trainer)):
-            self._save(trainer)
+        if not clean:
+            return
+        copies = self._numbered_step(trainer)
+        if copies or trainer.strategy.broadcast(self._due(trainer)):
+            self._save(trainer, *copies)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.monitor is not None and not trainer.sanity_checking and self.monitor not in trainer.callback_metrics:
@@ -107,12 +123,19 @@ class Checkpoints(Checkpoint):
             return  # stopped in the middle: the file written then is the one to go on from
         epoch = trainer.current_epoch
         copies = ["best.ckpt"] if self._improved(trainer) else []
+        copies += self._numbered_step(trainer)
         if self.every_n_epochs is not None and (epoch + 1) % self.every_n_epochs == 0:
             copies.append(f"epoch-{epoch + 1}.ckpt")
         self._save(trainer, *copies)
 
     def _due(self, trainer: Trainer) -> bool:
         return trainer.received_sigterm or trainer.should_stop or monotonic() - self._saved >= self.seconds
+
+    def _numbered_step(self, trainer: Trainer) -> list[str]:
+        """The name of the file to keep, if a multiple of ``every_n_steps`` has been reached since the last question."""
+        before, self._seen = self._seen, trainer.global_step
+        every = self.every_n_steps
+        return [f"step-{self._seen}.ckpt"] if every is not None and self._seen // every > before // every else []
 
     def _improved(self, trainer: Trainer) -> bool:
         """Notes the epoch as the best one if it is."""
@@ -131,7 +154,14 @@ class Checkpoints(Checkpoint):
             for name in copies:
                 Path(shutil.copyfile(written, self.folder / f"{name}.part")).replace(self.folder / name)
             written.replace(self.folder / "last.ckpt")
+            self._drop_oldest()
         self._saved = monotonic()
+
+    def _drop_oldest(self) -> None:
+        numbered = [path for path in self.folder.glob("*-*.ckpt") if _NUMBERED.fullmatch(path.name)]
+        if self.keep is not None:
+            for path in sorted(numbered, key=lambda path: path.stat().st_mtime_ns)[: -self.keep]:
+                path.unlink()
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -68,6 +68,8 @@ def fit(job: Job, *, checkpoint: Path | None = None) -> Run:
         seconds=job.settings.checkpoint_seconds,
         monitor=f"val_{task.metric}" if task.labelled(*dry_batch(job)) else None,
         every_n_epochs=job.settings.checkpoint_every,
+        every_n_steps=job.settings.checkpoint_steps,
+        keep=job.settings.checkpoint_keep,
     )
     interruption = _Interruption()
     try:

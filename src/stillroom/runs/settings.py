@@ -7,7 +7,8 @@ from typing import Any
 
 from stillroom.errors import StillroomError
 
-COUNTS = ("max_epochs", "num_nodes", "accumulate_grad_batches", "total_batch", "checkpoint_every", "log_every")
+CHECKPOINTS = ("checkpoint_every", "checkpoint_steps", "checkpoint_keep")
+COUNTS = ("max_epochs", "num_nodes", "accumulate_grad_batches", "total_batch", *CHECKPOINTS, "log_every")
 SIZES = ("gradient_clip_val", "limit_train_batches")
 
 
@@ -32,6 +33,8 @@ class TrainerSettings:
         deterministic: refuse operations whose result may differ from run to run.
         checkpoint_seconds: least time between two checkpoints within an epoch.
         checkpoint_every: keep a checkpoint of every so many epochs as well; None keeps the last and the best.
+        checkpoint_steps: keep one of every so many optimizer steps as well, ``step-<k>.ckpt``.
+        checkpoint_keep: of these numbered checkpoints keep the newest so many; None: all.
         log_every: steps that one row of metrics.csv stands for.
         progress: show a progress bar on a terminal, and a line an epoch elsewhere.
         check: refuse, before training, terms that do not reach the student; `stillroom check` sees more than that.
@@ -51,6 +54,8 @@ class TrainerSettings:
     deterministic: bool = False
     checkpoint_seconds: float = 60.0
     checkpoint_every: int | None = None
+    checkpoint_steps: int | None = None
+    checkpoint_keep: int | None = None
     log_every: int = 50
     progress: bool = True
     check: bool = True
@@ -90,5 +95,5 @@ class TrainerSettings:
 
     def lightning(self) -> dict[str, Any]:
         """The keywords of Lightning's Trainer; the others are for our own callbacks."""
-        ours = ("checkpoint_seconds", "checkpoint_every", "log_every", "progress", "check", "total_batch")
+        ours = ("checkpoint_seconds", *CHECKPOINTS, "log_every", "progress", "check", "total_batch")
         return {key: value for key, value in asdict(self).items() if key not in ours}
