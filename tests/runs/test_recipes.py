@@ -266,6 +266,16 @@ def test_another_teacher_takes_no_keys():
         read_recipe("digits", ["teacher.seed=1"], teacher="digits")
 
 
+def test_how_a_teacher_stands_may_be_said_of_one_that_is_but_named():
+    words = ["teacher.check=false", "teacher.classes=[1, 0]"]
+    expected = {"from": "digits", "check": False, "classes": [1, 0]}
+    assert read_recipe("digits", words, teacher="digits").teacher == expected
+    assert read_recipe("yolov3-mobilenetv1-bccd", ["teacher.check=false"]).teacher == {
+        "from": "yolov3-resnet34-bccd",
+        "check": False,
+    }
+
+
 def test_a_recipe_names_the_teacher_and_a_file_its_weights():
     for teacher in ("digits-born-again", str(find_recipe("digits-born-again"))):
         recipe = read_recipe("digits-method", ["teacher.weights=w.safetensors", "teacher.check=false"], teacher=teacher)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torchmetrics import Metric
 from torchmetrics.detection import MeanAveragePrecision
 from torchmetrics.utilities import dim_zero_cat
@@ -23,6 +23,8 @@ CHALLENGE = {"11-point": "11point", "area": "integral"}
 """VOC's by the last word of their names here: how the area is told from the curve."""
 
 PerClass = dict[int, dict[str, float]]
+Pair = tuple[dict[str, Tensor], dict[str, Tensor]]
+"""What a model found in an image, and what is there."""
 
 
 class Precision(Meter):
@@ -43,14 +45,15 @@ class Precision(Meter):
     def __init__(self, task: Task, *, joint: bool, details: bool) -> None:
         super().__init__(sync_on_compute=joint)
         self._task = [task]  # not registered: it is no part of the meter
-        self.details = details
+        self.joint, self.details = joint, details
+        self.pairs: list[Pair] = []
         for name in ("losses", "counts"):
             self.add_state(name, [], dist_reduce_fx="cat")
-        self.coco = _coco(joint=joint, details=details)
+        self.coco = _coco(details=details)
         ways: Any = CHALLENGE.values() if details else ()
         # The boxes of the data end where their last pixel ends, not where it begins.
         self.challenge = nn.ModuleList(
-            VOCAveragePrecision(interpolation=way, inclusive=False, sync_on_compute=joint) for way in ways
+            VOCAveragePrecision(interpolation=way, inclusive=False, sync_on_compute=False) for way in ways
         )
 
     def update(self, model: nn.Module, inputs: Any, context: Mapping[str, Any]) -> None:
@@ -59,14 +62,16 @@ class Precision(Meter):
         found = call(model, ({name: value for name, value in inputs.items() if name != "targets"},))
         there = inputs["targets"]
         count, size = len(there), tuple(inputs["images"].shape[-2:])
-        pairs = [_measured(*pair, size) for pair in zip(found, there, strict=True)]
-        for metric in self._metrics():
-            metric.update([each for each, _ in pairs], [each for _, each in pairs])
+        self.pairs += [_measured(*pair, size) for pair in zip(found, there, strict=True)]
         self.losses.append(loss.reshape(1) * count)
         self.counts.append(torch.tensor([count], device=loss.device))
 
     def compute(self) -> Evaluation:
         losses, counts = (dim_zero_cat(each).cpu() for each in (self.losses, self.counts))
+        pairs = _from_all_processes(self.pairs) if self.joint else self.pairs
+        for metric in self._metrics():
+            metric.reset()
+            metric.update([each for each, _ in pairs], [each for _, each in pairs])
         count, coco = int(counts.sum()), self.coco.compute()
         # -1 where there was not a single box to find
         precision = max(0.0, float(coco["map_50" if self.details else "map"]))
@@ -79,6 +84,7 @@ class Precision(Meter):
 
     def reset(self) -> None:
         super().reset()
+        self.pairs = []
         for metric in self._metrics():
             metric.reset()
 
@@ -89,9 +95,18 @@ class Precision(Meter):
         return [self.coco, *self._voc()]
 
 
-def _measured(
-    found: Mapping[str, Tensor], target: Mapping[str, Tensor], size: tuple[int, int]
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _from_all_processes(pairs: list[Pair]) -> list[Pair]:
+    """Of those that train together, the first one's first. torchmetrics gathers image by image, and so cannot do it
+    where one process had more of them than another."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return pairs
+    own = [cast("Pair", tuple({name: value.cpu() for name, value in each.items()} for each in pair)) for pair in pairs]
+    gathered: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(gathered, own)
+    return [pair for each in gathered for pair in each]
+
+
+def _measured(found: Mapping[str, Tensor], target: Mapping[str, Tensor], size: tuple[int, int]) -> Pair:
     """An image's detections and objects as the measures take them: boxes in pixels of the file, where its size is
     known; a region of many objects is one that need not be found."""
     there = {name: target[name] for name in ("boxes", "labels", "difficult", "iscrowd", "area") if name in target}
@@ -105,10 +120,10 @@ def _measured(
     return {**found, "boxes": found["boxes"] * scale}, {**there, "boxes": there["boxes"] * scale}
 
 
-def _coco(*, joint: bool, details: bool) -> MeanAveragePrecision:
+def _coco(*, details: bool) -> MeanAveragePrecision:
     try:
         metric = MeanAveragePrecision(
-            iou_thresholds=None if details else [0.5], extended_summary=details, sync_on_compute=joint
+            iou_thresholds=None if details else [0.5], extended_summary=details, sync_on_compute=False
         )
     except ModuleNotFoundError as error:
         raise StillroomError(

@@ -38,7 +38,8 @@ def overridden(recipe: Mapping[str, Any], overrides: Iterable[str]) -> dict[str,
 
     Keys are dotted; inside a class's section an argument may stand without ``init_args`` (``data.root=...``). Values
     are read as YAML. A new ``class_path`` keeps those arguments that the new class accepts. ``terms.kl=null`` takes a
-    term out, ``deliveries.mask=null`` a delivery, ``teachers.big=null`` a teacher.
+    term out, ``deliveries.mask=null`` a delivery, ``teachers.big=null`` a teacher. A teacher that is but named may get
+    keys: ``teacher.check=false``.
 
     Raises:
         StillroomError: a word without ``=``, a key that leads through something that is no mapping, or a term or
@@ -69,6 +70,11 @@ def is_class_section(path: tuple[str, ...]) -> bool:
     return len(path) == 1 and path[0] in HOMES
 
 
+def is_teacher(path: tuple[str, ...]) -> bool:
+    """Whether a teacher stands at this path: a section, or the name of what it comes from."""
+    return path == ("teacher",) or (len(path) == 2 and path[0] == "teachers")
+
+
 def _set(recipe: dict[str, Any], key: str, value: Any) -> None:
     path = tuple(key.split("."))
     node, at = recipe, 0
@@ -93,8 +99,8 @@ def _section(node: dict[str, Any], name: str, here: tuple[str, ...], key: str) -
     inner = node.get(name)
     if inner is None:
         inner = {}
-    elif isinstance(inner, str) and is_class_section(here):
-        inner = {"class_path": inner}
+    elif isinstance(inner, str) and (is_class_section(here) or is_teacher(here)):
+        inner = {"class_path" if is_class_section(here) else "from": inner}
     elif not isinstance(inner, dict):
         raise StillroomError(f"{'.'.join(here)} is {inner!r}, not a mapping", where=f"-o {key}")
     node[name] = inner

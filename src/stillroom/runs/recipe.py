@@ -19,6 +19,7 @@ from stillroom.files import read_text
 from stillroom.recipes import find_recipe, is_recipe
 from stillroom.runs import sections, team
 from stillroom.runs.build import Spec, expect_known, spec
+from stillroom.runs.folder import WEIGHTS, is_bare
 from stillroom.runs.overrides import HOMES, overridden
 from stillroom.runs.settings import TrainerSettings
 from stillroom.runs.team import SHARED
@@ -182,13 +183,13 @@ def read_recipe(name: str | Path, overrides: Iterable[str] = (), *, teacher: str
         named = cast("dict[str, Any]", several)
         recipe["teachers"] = {each: _inheriting(inherited, section) for each, section in named.items()}
     recipe, words = chosen(recipe, words, name=path.stem)
-    recipe = overridden(recipe, words)
     if teacher is not None:
         recipe["teacher"] = _replaced(recipe.get("teacher"), teacher)
-        lost = [word for word in words if word.startswith("teacher")]
+        kept = tuple(f"teacher.{key}" for key in team.SEAT_KEYS)
+        lost = [word for word in words if word.startswith("teacher") and not word.startswith(kept)]
         if lost and recipe["teacher"] == teacher:
             raise StillroomError("-t stands in the place of the recipe's teacher", where=f"-o {lost[0]}", got=teacher)
-    return checked(recipe, name=path.stem)
+    return checked(overridden(recipe, words), name=path.stem)
 
 
 def checked(plain: Mapping[str, Any], *, name: str) -> Recipe:
@@ -258,9 +259,7 @@ def _model_to_load(teacher: object, words: Iterable[str]) -> dict[str, Any] | No
 
 def _replaced(section: object, teacher: str) -> Mapping[str, Any] | str:
     """``-t``: weights of the recipe's own teacher model where it is a bare file, else another model altogether."""
-    bare = (
-        Path(teacher).suffix in (".safetensors", ".pt", ".pth") and not Path(teacher).with_name("model.json").exists()
-    )
+    bare = Path(teacher).suffix in WEIGHTS and is_bare(Path(teacher))
     if bare and isinstance(section, Mapping) and "model" in section:
         return {**cast("Mapping[str, Any]", section), "weights": teacher}
     return teacher
