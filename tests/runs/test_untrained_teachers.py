@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,8 @@ from stillroom.errors import StillroomError
 from stillroom.models import YOLOv3
 from stillroom.runs.assess import assessed
 from stillroom.runs.evaluate import evaluate
+from stillroom.runs.lineup import measured
+from stillroom.runs.teachers import Standing
 from stillroom.runs.train import make_data
 from stillroom.runs.untrained import untrained
 
@@ -43,6 +46,21 @@ def test_a_teacher_that_has_learned_nothing(shapes, monkeypatch):
     for module in ("assess", "untrained"):
         monkeypatch.setattr(f"stillroom.runs.{module}.evaluate", better)
     assert assessed(teacher, data, task="detection").facts.validation.accuracy == 0.9
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_checkup_holds_it_against_the_same(shapes, monkeypatch, check):
+    torch.manual_seed(1)
+    teacher, student = (YOLOv3("test_resnet", 2, width=width) for width in (32, 16))
+    data, task = make_data(tiny(shapes)), as_task("detection")
+    monkeypatch.setattr("stillroom.runs.lineup.untrained", lambda *_, **__: 0.25)
+    batches = list(data.spread(4, split="validation"))
+    standing = Standing(teacher, trained=True, folder=None, check=check, where="teacher")
+    findings = measured(standing, student, batches, task, data, torch.device("cpu"))
+    chance = r"against 25\.0 % \(that of the same model untrained\)$"
+    told = [re.search(f"^the teacher is no better than chance: AP50 .* {chance}", found.seen) for found in findings]
+    assert [found.severity for found in findings if found.severity == "error"] == ["error"] * check
+    assert any(told) is check
 
 
 class Watch(nn.Linear):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,7 @@ from stillroom.distillers.scope import untouched
 from stillroom.runs.evaluate import evaluate
 from stillroom.runs.load import find_source
 from stillroom.runs.teachers import Standing
+from stillroom.runs.untrained import untrained
 
 GOOD, GAIN = 0.5, 0.2
 """What a teacher must reach when its classes are renamed, and by how much more than before, to say that they should."""
@@ -29,6 +31,8 @@ def measured(
 ) -> list[Finding]:
     """A trained teacher on validation batches: against chance, the untrained student, and itself with other names.
 
+    Where chance is what the same model reaches untrained, that is measured as a training does it.
+
     Raises:
         StillroomError: the batches have labels outside of its classes.
     """
@@ -38,16 +42,19 @@ def measured(
         own = evaluate(student.to(device), batches, task=task, device=device)
     if found is None or own is None:
         return []
-    findings = _against_chance(standing, found, own)
+    if standing.check and task.beats_untrained:
+        found = replace(found, chance=untrained(standing.network, data, task=task, device=device))
+    findings = _against_chance(standing, found, own, task)
     if isinstance(task, Classification) and found.accuracy <= 1 - GAIN:
         findings += renamed(standing, found.accuracy, batches, data, device)
     return findings
 
 
-def _against_chance(standing: Standing, found: Evaluation, own: Evaluation) -> list[Finding]:
+def _against_chance(standing: Standing, found: Evaluation, own: Evaluation, task: Task) -> list[Finding]:
     reached = f"{found.metric} {100 * found.accuracy:.1f} % on {found.count} validation samples"
     if not found.beats_chance:
-        seen = f"the teacher is no better than chance: {reached}, against {100 * found.chance:.1f} %"
+        chance = f"{100 * found.chance:.1f} %" + (f" ({task.chance})" if task.beats_untrained else "")
+        seen = f"the teacher is no better than chance: {reached}, against {chance}"
         fix = "Check its weights, its classes and the data's normalisation."
         return [Finding("error" if standing.check else "warning", standing.where, seen, fix)]
     if found.accuracy <= own.accuracy:
