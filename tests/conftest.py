@@ -1,10 +1,11 @@
-"""What the tests of several rooms share: a set of boxes that takes no time."""
+"""What the tests of several rooms share: a set of boxes that takes no time, and a device that nobody has here."""
 
 from __future__ import annotations
 
 import json
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,25 @@ def _threads_of_a_worker() -> None:
     if os.environ.get("PYTEST_XDIST_WORKER"):
         torch.set_num_threads(1)
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
+
+
+class _WithoutFloat64(torch.Tensor):
+    """A tensor as on Apple's GPUs, where float64 is an error, until it is brought to the CPU."""
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        found = super().__torch_function__(func, types, args, kwargs or {})
+        if func is torch.Tensor.cpu:
+            return found.as_subclass(torch.Tensor)
+        if isinstance(found, torch.Tensor) and found.dtype is torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        return found
+
+
+@pytest.fixture
+def without_float64() -> Callable[[torch.Tensor], torch.Tensor]:
+    """Puts a tensor onto a device that has no float64."""
+    return lambda tensor: tensor.as_subclass(_WithoutFloat64)
 
 
 @pytest.fixture(scope="session")

@@ -50,17 +50,23 @@ def _rebuilt(
     return kind(problem, where=where, expected=expected, got=got, fix=fix)
 
 
-def nearest(word: str, options: Iterable[str], *, most: int = 3) -> list[str]:
-    """The options that look most like ``word``, best first; the letters' case does not count."""
+def nearest(word: str, options: Iterable[str], *, most: int = 3, cutoff: float = 0.5) -> list[str]:
+    """The options that look most like ``word``, best first; the letters' case does not count.
+
+    Args:
+        word, options: what was written, and what there is.
+        most: how many.
+        cutoff: from which likeness on, 0 to 1.
+    """
     by_lower = {option.lower(): option for option in options}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=most, cutoff=0.5)
+    found = difflib.get_close_matches(word.lower(), by_lower, n=most, cutoff=cutoff)
     return [by_lower[lower] for lower in found]
 
 
-def did_you_mean(word: str, options: Iterable[str]) -> str:
+def did_you_mean(word: str, options: Iterable[str], *, else_all: str = "There are") -> str:
     """``"Did you mean 'a' or 'b'?"``, or the options themselves where none is near, or nothing where there are none."""
     options = list(options)
     if near := nearest(word, options):
         return f"Did you mean {' or '.join(repr(option) for option in near)}?"
     shown = ", ".join(sorted(options)[:12]) + (", ..." if len(options) > 12 else "")
-    return f"There are: {shown}." if options else ""
+    return f"{else_all}: {shown}." if options else ""

@@ -26,7 +26,7 @@ def test_it_says_what_came_out(here):
     [
         ("", "which recipe?; expected -c RECIPE, or -r RUN."),
         ("-c digits --seeds 0", "seeds: a comparison needs seeds; expected at least 1, got 0."),
-        ("-c digits -o terms={}", "terms: there is nothing to compare: the recipe has no terms."),
+        ("-c digits -o terms={}", "terms: there is nothing to compare: nothing is distilled."),
         ("-c digits --out run", "run: this folder exists already. Resume it with -r, or choose another --out."),
         (
             "-c digits -o student.num_classes=7",
@@ -60,5 +60,7 @@ def test_the_demo(here, monkeypatch):
 
 
 def test_the_demo_takes_no_recipe(here):
+    message = "run: this folder exists already. Resume it with -r, or choose another --out."
+    assert refused(here, "demo", "--out", "run") == message
     assert usage("demo", "-c", "digits") == "stillroom demo: error: unrecognized arguments: -c digits"
     assert refused(here, "demo", "-o", "nme=1").startswith("recipe: unknown key 'nme'. Did you mean 'name'")

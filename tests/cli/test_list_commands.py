@@ -1,6 +1,9 @@
 """``stillroom recipes`` and ``stillroom report``."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import yaml
 from words_said import refused, said
@@ -21,8 +24,17 @@ def test_one_recipe(away):
     assert status == 0
     assert yaml.safe_load(out)["student"]["class_path"] == "SmallCNN"
     assert out == shipped()["digits"].read_text()
-    message = "-c: there is no recipe 'digts'. Did you mean 'digits'"
+    message = "--show: there is no recipe 'digts'. Did you mean 'digits'"
     assert refused(away, "recipes", "--show", "digts").startswith(message)
+
+
+def test_a_reader_that_has_gone():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "stillroom", "recipes"]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")
 
 
 def test_report(here, tmp_path):

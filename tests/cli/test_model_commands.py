@@ -14,6 +14,9 @@ from words_said import files, refused, said, usage
 import stillroom as kd
 from stillroom.models import SmallCNN
 
+SOURCE = "a run folder, a checkpoint in one, or a model file with its model.json"
+NOTHING = "there is no recipe, run folder, class path, torchvision or timm model"
+
 
 @pytest.fixture
 def images(tmp_path):
@@ -54,7 +57,12 @@ def test_eval_gives_the_results_of_the_run(here):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("none", "none: there is no such file or folder."),
+        ("none", f"none: there is no such file or folder; expected {SOURCE}."),
+        ("digits", "digits: there is no such file or folder; expected a run folder,"),
+        (
+            "run/checkpoints",
+            "run/checkpoints: this folder holds no trained model; expected model.json. Name a checkpoint: ",
+        ),
         (
             "comparison",
             "comparison: this folder holds no trained model; expected model.json. It is a comparison; name one",
@@ -66,6 +74,26 @@ def test_eval_gives_the_results_of_the_run(here):
 )
 def test_eval_refusals(here, words, message):
     assert refused(here, "eval", *words.split()).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("bare.safetensors", "model.json in {place}"), ("bare.ckpt", "model.json or config.yaml in {place.parent}")],
+)
+def test_weights_of_nobody_knows_what(away, name, expected):
+    (away / name).write_bytes(b"junk")
+    message = (
+        f"{name}: nothing says which model these weights belong to; expected {expected.format(place=away)}. Name a"
+    )
+    assert refused(away, "eval", name).startswith(message)
+    if name.endswith("ckpt"):
+        assert refused(away, "train", "-r", name).startswith(message)
+
+
+def test_a_checkpoint_from_where_it_lies(here, monkeypatch):
+    there = said("eval", "run/checkpoints/last.ckpt")
+    monkeypatch.chdir(here / "run" / "checkpoints")
+    assert said("eval", "last.ckpt") == there
 
 
 def test_a_split_that_there_is_not():
@@ -121,7 +149,9 @@ def test_inspect_a_recipe_or_a_run(what, width):
 def test_inspect_functions_and_parameters():
     status, out, complaint = said("inspect", "digits", "--functions")
     assert (status, complaint) == (0, "")
-    assert re.search(r"torch\.nn\.functional\.relu +3\b", out)
+    assert re.search(r"torch\.nn\.functional\.relu +function +3 +3\b", out)
+    drawn = r"stillroom\.models\.hidden_patches\.draw_visible +function +0 +1\b"
+    assert re.search(drawn, said("inspect", "digits-shared-mask", "--functions")[1])
     status, out, complaint = said("inspect", "digits", "--parameters")
     assert (status, complaint) == (0, "")
     assert re.search(r"fc\.weight +\(10, 8\)", out)
@@ -216,8 +246,15 @@ def test_inspect_a_model_by_name(what, shape, pattern):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("none", "name: timm has no model 'none'."),
-        ("squeezenet1_2 --input 3,64,64", "name: timm has no model 'squeezenet1_2'."),
+        ("digit", f"{NOTHING} 'digit'. Did you mean 'digits' or"),
+        ("smallcn", f"{NOTHING} 'smallcn'. Did you mean 'SmallCNN'"),
+        ("squeezenet1_2 --input 3,64,64", f"{NOTHING} 'squeezenet1_2'. Did you mean 'squeezenet1_"),
+        (
+            "digits --input 3,32,32",
+            "SmallCNN does not take an input of shape (2, 3, 32, 32); got Given groups=1, weight of size [4, 1, 3, 3], "
+            "expected input[2, 3, 32, 32] to have 1 channels, but got 3 channels instead. "
+            "Give the shape of one input: --input 1,8,8.",
+        ),
         ("torchvision.models.resnet5", "model: torchvision.models has no 'resnet5'. Did you mean 'resnet50' or"),
         (
             "SmallCNN --input 3,8,8",
@@ -262,7 +299,7 @@ def test_export_beside_the_model(here, tmp_path):
 def test_export_refusals(here):
     message = "--format: there is no format 'onx'. Did you mean 'onnx'?"
     assert refused(here, "export", "run", "--format", "safetensors", "onx") == message
-    assert refused(here, "export", "none") == "none: there is no such file or folder."
+    assert refused(here, "export", "none") == f"none: there is no such file or folder; expected {SOURCE}."
     assert "expected at least one argument" in usage("export", "run", "--format")
 
 

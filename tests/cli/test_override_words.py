@@ -5,6 +5,8 @@ from words_said import refused, usage
 
 from stillroom.cli.words import with_overrides
 
+SEED = "this must be a whole number from 0 to 4611686018427387903"
+
 
 @pytest.mark.parametrize(
     ("words", "rest", "overrides"),
@@ -16,7 +18,6 @@ from stillroom.cli.words import with_overrides
         ("--override=a=1 b=2", "", "a=1 b=2"),
         ("-oa=1 b=2", "", "a=1 b=2"),
         ("-o=a=1", "", "a=1"),
-        ("-o run a=1", "run a=1", ""),
         ("--out=x -o a=1", "--out=x", "a=1"),
         ("-o a=1 --out=x b=2", "--out=x b=2", "a=1"),
         ("-o a=1 -- -o b=2", "-- -o b=2", "a=1"),
@@ -33,12 +34,27 @@ def test_a_value_keeps_its_spaces():
 
 @pytest.mark.parametrize("words", ["-o seed=-3", "-oseed=-3", "--override seed=-3", "--override=seed=-3", "-o=seed=-3"])
 def test_every_way_to_say_it_reaches_the_recipe(away, words):
-    assert refused(away, "train", "-c", "digits", *words.split()) == "seed: this must be a whole number from 0; got -3."
+    assert refused(away, "train", "-c", "digits", *words.split()) == f"seed: {SEED}; got -3."
+
+
+@pytest.mark.parametrize(
+    ("words", "got"),
+    [
+        ("-c digits -o", "''"),
+        ("-o -c digits", "'-c'"),
+        ("-c digits --override trainer.max_epochs 10", "'trainer.max_epochs'"),
+        ("-c digits -o seed=1 -o run a=1", "'run'"),
+    ],
+)
+def test_an_o_without_a_word_is_refused(away, words, got):
+    assert refused(away, "train", *words.split()) == f"-o: an override is key=value; got {got}."
 
 
 def test_words_that_it_leaves_are_an_error():
     message = "stillroom train: error: unrecognized arguments: "
-    assert usage("train", "-c", "digits", "-o", "trainer.max_epochs", "10") == f"{message}trainer.max_epochs 10"
+    assert usage("train", "-c", "digits", "-o", "seed=1", "10") == f"{message}10"
+    assert usage("train", "digits") == f"{message}digits; did you mean -c digits?"
+    assert usage("train", "-r", "run", "digts") == f"{message}digts"
     assert usage("train", "-c", "digits", "--over", "seed=3") == f"{message}--over seed=3"
 
 

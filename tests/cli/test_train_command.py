@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from words_said import TINY, files, refused, said
+from words_said import TINY, refused, said
 
 
 def test_it_says_what_was_made(here):
@@ -59,6 +59,7 @@ def test_resume(here, tmp_path):
         ("", "which recipe?; expected -c RECIPE, or -r RUN. `stillroom recipes` lists those that are shipped."),
         ("-c digit", "-c: there is no recipe 'digit'. Did you mean 'digits' or "),
         ("-c none.yaml", "-c: there is no such recipe file; got none.yaml."),
+        ("-c run/results.json", "-c: there is no recipe 'run/results.json'; expected a name or a .yaml file."),
         ("-c digits -r run", "-r goes on with a run as it was begun; -c cannot change it; got digits."),
         ("-r run --out x", "-r goes on with a run as it was begun; --out cannot change it; got x."),
         ("-r run -t digits", "-r goes on with a run as it was begun; -t cannot change it; got digits."),
@@ -99,4 +100,4 @@ def test_a_training_that_diverges(tmp_path):
     status, out, complaint = said("train", "-c", "digits", "-o", *TINY, "optimizer.lr=1e30", "--out", tmp_path / "wild")
     assert (status, out) == (2, "")
     assert re.fullmatch(r"stillroom: terms\.kl: the loss is not finite; got (nan|inf)\. Look at .*\n", complaint)
-    assert "results.json" not in files(tmp_path / "wild")
+    assert not (tmp_path / "wild").exists()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from stillroom import StillroomError
-from stillroom.connectors import Conv1x1, ConvNormAct, Embed, Identity, Linear, Standardize
+from stillroom import StillroomError, Term
+from stillroom.connectors import Conv1x1, ConvNormAct, Embed, Identity, Item, Linear, SelfBranch, Standardize
+from stillroom.losses import L2
 
 
 def test_conv1x1_mixes_channels_pixel_by_pixel() -> None:
@@ -30,6 +32,30 @@ def test_identity_returns_its_argument() -> None:
     x = torch.randn(2, 3)
     assert Identity()(x) is x
     assert list(Identity().parameters()) == []
+
+
+def test_item_picks_one_of_several_values_also_at_the_end_of_a_chain() -> None:
+    x, y = torch.randn(2, 3), torch.randn(2, 5)
+    named = SimpleNamespace(logits=y)
+    assert Item(0)((x, y)) is x and Item(-1)([x, y]) is y
+    assert Item("logits")({"logits": y}) is y and Item("logits")(named) is y and Item(1)({0: x, 1: y}) is y
+    branch = SelfBranch(3, 12, num_classes=5)
+    term = Term(L2(), connector=[branch, Item(1)])
+    assert term.connector is not None and term.connector(torch.randn(2, 3, 9, 7)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("index", "values", "message"),
+    [
+        (2, (1, 2), "there is no item 2; expected several values, got a tuple."),
+        ("logits", {"logit": 1}, "there is no item 'logits'; expected several values, got a dict."),
+        ("logits", (1, 2), "there is no item 'logits'; expected several values, got a tuple."),
+        (0, torch.ones(2), "there is no item 0; expected several values, got one tensor."),
+    ],
+)
+def test_an_item_that_is_not_there(index: int | str, values: object, message: str) -> None:
+    with pytest.raises(StillroomError, match=f"^{re.escape(message)}$"):
+        Item(index)(values)
 
 
 # Convolution, norm, activation

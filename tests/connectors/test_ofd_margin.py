@@ -78,6 +78,11 @@ def test_margin_follows_the_teachers_type() -> None:
     assert OFDMargin.of(nn.BatchNorm2d(3).bfloat16()).margin.dtype is torch.bfloat16
 
 
+def test_a_batch_norm_on_a_device_without_float64(without_float64) -> None:
+    gamma, beta = torch.tensor([1.0, 2.0]), torch.tensor([0.5, -1.0])
+    assert torch.equal(margins(without_float64(gamma), without_float64(beta)), margins(gamma, beta))
+
+
 def test_margin_is_that_of_the_moment_it_was_taken() -> None:
     norm = norm_of([1.0], [0.0])
     connector = OFDMargin.of(norm)

@@ -94,6 +94,7 @@ CASES: dict[str, tuple[Case, ...]] = {
     "FBKDStudent": (Case({"channels": 4, "reduction": 2, "pool": 2}, (2, 4, 5, 6), FBKD),),
     "FBKDTeacher": (Case({"channels": 4, "reduction": 3, "pool": 1}, (2, 4, 5, 6), FBKD),),
     "Identity": (Case({}, (2, 3, 4, 6), (2, 3, 4, 6)), Case({}, (2, 3), (2, 3))),
+    "Item": (Case({"index": 0}, [(2, 3, 4, 6)], (2, 3, 4, 6)), Case({"index": -1}, [(2, 3)], (2, 3))),
     "Linear": (
         Case({"in_features": 3, "out_features": 5}, (2, 3), (2, 5)),
         Case({"in_features": 3, "out_features": 5}, (2, 7, 3), (2, 7, 5)),

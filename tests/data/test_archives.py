@@ -2,7 +2,9 @@
 
 import hashlib
 import pickle
+import re
 import struct
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -147,6 +149,23 @@ def test_a_missing_set_is_one_clear_error(tmp_path, kind):
         f"{tmp_path}: {name} is neither in this folder nor can it be downloaded; got OSError: no network here. "
         f"Set STILLROOM_DATA or data.root to the folder that torchvision.datasets.{name} reads."
     )
+
+
+@pytest.mark.parametrize("kind", [MNIST, FashionMNIST, CIFAR10, CIFAR100])
+def test_a_download_that_fails_is_one_line_and_leaves_no_folder(tmp_path, monkeypatch, kind):
+    def refuse(*_, **__):
+        raise URLError("no network\nhere")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    (tmp_path / "there").mkdir()
+    for root in (tmp_path / "there", tmp_path / "not" / "there"):
+        start = f"{root}: {kind.__name__} is neither in this folder nor can it be downloaded; got "
+        with pytest.raises(
+            StillroomError, match=f"^{re.escape(start)}.*<urlopen error no network here>.* Set "
+        ) as told:
+            kind(root=str(root)).prepare_data()
+        assert "\n" not in str(told.value)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
 
 
 @pytest.mark.usefixtures("offline")

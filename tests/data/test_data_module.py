@@ -32,6 +32,15 @@ def test_the_constructor_is_a_schema(kind):
     assert (type(made), made.batch_size, made.num_workers, made.seed) == (kind, 7, 0, 0)
 
 
+@pytest.mark.parametrize("limit", [0, -3])
+@pytest.mark.parametrize("name", ["Arrays", "CIFAR10", "CIFAR100", "Digits", "FashionMNIST", "ImageFolder", "MNIST"])
+def test_a_limit_below_one_is_refused_before_anything_is_read(name, limit):
+    needed = {"file": "none.npz"} if name == "Arrays" else {}
+    message = f"^limit_per_class: this is out of range; expected 1 or more, or none, got {limit}\\.$"
+    with pytest.raises(StillroomError, match=message):
+        getattr(stillroom.data, name)(limit_per_class=limit, **needed)
+
+
 @pytest.mark.parametrize("numbers", [{"batch_size": 0}, {"num_workers": -1}])
 @pytest.mark.parametrize("kind", [stillroom.data.MNIST, stillroom.data.Digits])
 def test_numbers_out_of_range_are_refused(kind, numbers):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict, UserList
 from dataclasses import dataclass
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -62,6 +62,7 @@ def model_output() -> ModelOutput:
         (Frozen(1), ("part",)),
         (SimpleNamespace(part=1), ("part",)),
         (model_output(), ("part",)),
+        (MappingProxyType({"part": 1}), ("part",)),
         ({"a": [Pair(1, Loose((1, 2)))]}, ("a", 0, "second", "part", 1)),
         ("all of it", ()),
     ],
@@ -81,6 +82,27 @@ def test_an_attribute_of_a_models_output_is_another_too() -> None:
     changed = replaced(value, ("part",), 5)
     assert (changed["part"], changed.part, changed.rest) == (5, 5, "rest")
     assert (value["part"], value.part) == (1, 1)
+
+
+def test_a_named_item_of_what_pytorch_returns() -> None:
+    value = torch.max(torch.tensor([[1.0, 2.0]]), dim=1)
+    changed = replaced(value, ("indices",), torch.tensor([5]))
+    assert (type(changed), changed.values.item(), changed.indices.item()) == (type(value), 2, 5)
+
+
+def test_a_position_in_a_models_output_that_counts_them() -> None:
+    class Counted(ModelOutput):
+        def to_tuple(self) -> tuple[Any, ...]:
+            return tuple(self.values())
+
+    value = Counted()
+    value["logits"], value["hidden"] = 1, 2
+    assert (pick(value, (0,)), pick(value, (-1,))) == (1, 2)
+    changed = replaced(value, (1,), 3)
+    assert dict(changed) == {"logits": 1, "hidden": 3} and changed.hidden == 3
+    message = "the recorded value has no item [2]; got a Counted with logits, hidden. There are: hidden, logits."
+    with pytest.raises(StillroomError, match=f"^{re.escape(message)}$"):
+        pick(value, (2,))
 
 
 def test_what_is_not_on_the_way_is_not_copied() -> None:

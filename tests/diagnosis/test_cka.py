@@ -95,6 +95,11 @@ def test_half_precision_and_gradients_are_no_matter() -> None:
     assert torch.isfinite(value)
 
 
+def test_devices_without_float64_are_served(without_float64) -> None:
+    x, y = draw(8, 3, 9, 9, seed=0).float(), draw(8, 4, seed=1).float()
+    torch.testing.assert_close(cka(without_float64(x), without_float64(y)), cka(x, y))
+
+
 def test_a_value_that_never_changes_has_no_similarity() -> None:
     assert cka(torch.ones(5, 3), draw(5, 3, seed=0)).isnan()
 

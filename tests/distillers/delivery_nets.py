@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 made: Counter[str] = Counter()
 """How often each of these was really called."""
@@ -93,6 +94,42 @@ class Drops(nn.Module):
         for mask in self.masks:
             x = x * (mask.mul_(0.5) if self.overwrites else mask)
         return self.head(F.relu(self.body(x)))
+
+
+class Held:
+    """An object with a tensor in it."""
+
+    def __init__(self, mask: Tensor) -> None:
+        self.mask, self.used = mask, 0
+
+
+def draw_held(x: Tensor) -> Held:
+    return Held(torch.rand(x.shape, requires_grad=True) * 1)
+
+
+class Uses(nn.Module):
+    """Changes the object, and the tensor in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(6, 5)
+        self.held: Held | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.held = draw_held(x)
+        self.held.used += 1
+        return self.head(x * self.held.mask.add_(1))
+
+
+class Checkpointed(Drops):
+    """Draws its masks in a part that the backward pass runs again."""
+
+    def __init__(self, *, reentrant: bool) -> None:
+        super().__init__()
+        self.reentrant = reentrant
+
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(super().forward, x, use_reentrant=self.reentrant)
 
 
 class Straight(nn.Module):

@@ -46,7 +46,9 @@ def test_the_teacher_of_a_copy_is_frozen_too(copied: Callable[[Distiller], Disti
     other = copied(prepared())
     assert not any(name.startswith("teachers") for name in other.state_dict())
     other.teachers["teacher"].network.train()
-    with pytest.raises(StillroomError, match=r"^the teacher was put into train mode \(Net\.training is True\)"):
+    with pytest.raises(
+        StillroomError, match=r"^teacher: the teacher was put into train mode \(Net\.training is True\)"
+    ):
         other(images())
 
 

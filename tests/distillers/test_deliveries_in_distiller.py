@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import delivery_nets
 import pytest
 import torch
-from delivery_nets import FORMS, Cannot, Drops, Straight, Takes, made
+from delivery_nets import FORMS, Cannot, Checkpointed, Drops, Straight, Takes, Uses, made
 from distil_nets import vectors
 from torch import Tensor, nn
 
@@ -105,6 +105,19 @@ def test_what_is_handed_over_is_a_copy_without_gradient(way: str) -> None:
         assert torch.equal(mask, before / 2) and mask is not value
         assert not value.requires_grad and not mask.requires_grad
         assert torch.equal(value, before)
+
+
+def test_an_object_is_handed_over_as_a_copy_as_well() -> None:
+    distiller = Distiller(Uses(), Uses(), deliveries={"held": FunctionDelivery("delivery_nets.draw_held")})
+    distiller.prepare(vectors())
+    taught = distiller.teach(vectors())
+    ((value,),) = taught.values()
+    before = value.mask.clone()
+    for _ in range(2):
+        distiller(vectors(), taught=taught)
+        held = distiller.student.held
+        assert (held.used, held.mask.requires_grad, value.used) == (1, False, 0)
+        assert torch.equal(held.mask, before + 1) and torch.equal(value.mask, before)
 
 
 def test_a_teacher_that_computes_gradients_delivers_none() -> None:
@@ -282,6 +295,23 @@ def test_another_number_of_calls(way: str, mine: int, theirs: int) -> None:
     assert torch.equal(distiller.student.masks[1], teacher_of(distiller).masks[1])
 
 
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_call_that_the_backward_pass_would_make_again(reentrant: bool) -> None:
+    x = vectors().requires_grad_()
+    student, teacher = Checkpointed(reentrant=reentrant), Checkpointed(reentrant=reentrant)
+    distiller = Distiller(student, teacher, deliveries={"mask": WAYS["function"]})
+    message = (
+        "deliveries.mask: the student calls 'delivery_nets.draw' in a checkpoint, which the backward pass runs again; "
+        "got a delivery, which has ended by then. Do not checkpoint the part of the student that makes this call."
+    )
+    for call in (distiller.prepare, distiller):
+        with pytest.raises(StillroomError, match=quoted(message)):
+            call(x)
+    plain = Distiller(Drops(), copy.deepcopy(teacher), deliveries={"mask": WAYS["function"]})
+    plain(x)
+    assert torch.equal(plain.student.masks[0], teacher_of(plain).masks[0])
+
+
 @each_way
 def test_a_teacher_that_never_calls_it(way: str) -> None:
     distiller = make(way, times=0, student_times=1)
@@ -314,10 +344,7 @@ def test_a_site_that_never_ran_is_told_although_something_is_delivered() -> None
     student.spare_head, student.mask = nn.Linear(1, 1), Cannot()
     terms = {"hint": Term(L2(), student="spare_head", teacher="head")}
     distiller = Distiller(student, teacher, terms=terms, deliveries={"mask": WAYS["module"]})
-    message = (
-        "terms.hint.student: module 'spare_head' was never called in the forward pass. Of those that were: Did you "
-        "mean 'head'?"
-    )
+    message = "terms.hint.student: module 'spare_head' was never called in the forward pass. Did you mean 'head'?"
     with pytest.raises(StillroomError, match=quoted(message)):
         distiller(vectors())
 

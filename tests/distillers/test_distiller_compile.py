@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -89,6 +90,41 @@ def test_a_student_compiled_and_run_before_is_an_error() -> None:
     distiller.prepare(vectors())  # without gradients it is compiled anew
     with pytest.raises(StillroomError, match=message):
         distiller(vectors())
+
+
+@dataclass
+class Boxed:
+    parts: dict[str, Tensor]
+
+
+class Boxes(nn.Module):
+    def forward(self, x: Tensor) -> Boxed:
+        return Boxed({"x": x * 1, "none": None})
+
+
+class Overwrites(nn.Module):
+    """Changes what its module returned: the tensor itself, then what stands in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.boxes = nn.Linear(6, 5), Boxes()
+
+    def forward(self, x: Tensor) -> Tensor:
+        boxed = self.boxes(self.body(x))
+        boxed.parts["x"].add_(1)
+        boxed.parts["x"] = boxed.parts["x"] * 2
+        return boxed.parts["x"]
+
+
+def test_values_inside_any_object_compiled() -> None:
+    site = "boxes[parts][x]"
+    distiller = Distiller(Overwrites(), Overwrites(), terms={"hint": Term(L2(), student=site, teacher=site)})
+    distiller.prepare(vectors())
+    student, teacher = distiller.student, distiller.teachers["teacher"].network
+    wanted = L2()(student.body(vectors()), teacher.body(vectors()))
+    compiled = torch.compile(distiller, backend="eager", fullgraph=True)
+    for model in (distiller, compiled, compiled):
+        torch.testing.assert_close(model(vectors()).loss, wanted)
 
 
 def test_what_was_taught_is_used_compiled() -> None:

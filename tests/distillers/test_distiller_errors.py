@@ -85,6 +85,22 @@ class Labelled(nn.Module):
         return F.cross_entropy(student, labels)
 
 
+class WithBoxes(nn.Module):
+    def forward(self, student: Tensor, teacher: Tensor, *, weights: Tensor | None = None) -> Tensor:
+        return F.mse_loss(student, teacher) * (1.0 if weights is None else weights.mean())
+
+
+def test_a_keyword_that_is_misspelt() -> None:
+    distiller = Distiller(Mlp(), Mlp(), terms={"a": Term(WithBoxes()), "b": Term(Labelled())})
+    weights, labels = torch.full((4,), 2.0), torch.zeros(4, dtype=torch.long)
+    for call in (distiller, distiller.prepare):
+        with pytest.raises(StillroomError, match=quoted("no term takes 'weight'. Did you mean 'weights'?")):
+            call(vectors(), labels=labels, weight=weights)
+        with pytest.raises(StillroomError, match=quoted("no term takes 'lables'. Did you mean 'labels'?")):
+            call(vectors(), lables=labels)
+        call(vectors(), labels=labels, weights=weights, weight=weights, names=["a"], index=labels)  # as a batch may be
+
+
 def test_shapes_that_differ_name_the_term() -> None:
     distiller = Distiller(Mlp(4), Mlp(7), terms={"hint": Term(L2(), student="body", teacher="body")})
     message = (
@@ -103,7 +119,7 @@ def test_a_module_that_did_not_run_names_the_nearest_that_did() -> None:
     distiller = Distiller(Net(4), Net(6), terms={"hint": Term(L2(), student="unused", teacher="conv")})
     message = (
         "terms.hint.student: module 'unused' was never called in the forward pass. "
-        "Of those that were: There are: act, conv, drop, head, norm."
+        "These were: act, conv, drop, head, norm."
     )
     before, state = bits(distiller.student), torch.get_rng_state()
     with pytest.raises(StillroomError, match=quoted(message)):
@@ -116,7 +132,7 @@ def test_a_module_that_did_not_run_names_the_nearest_that_did() -> None:
 def test_the_search_for_the_nearest_moves_no_statistics() -> None:
     student = Net(4)
     distiller = Distiller(student, Net(6), terms={"hint": Term(L2(), student="unused", teacher="conv")})
-    with pytest.raises(StillroomError, match="Of those that were"):
+    with pytest.raises(StillroomError, match="These were"):
         distiller(images())
     assert student.norm.num_batches_tracked == 1
 
@@ -125,10 +141,7 @@ def test_a_teachers_module_that_did_not_run() -> None:
     teacher = Net(6)
     teacher.heads = nn.Linear(2, 2)
     distiller = Distiller(Net(4), {"big": teacher}, terms={"hint": Term(L2(), teacher="big/heads")})
-    message = (
-        "terms.hint.teacher: module 'heads' was never called in the forward pass. "
-        "Of those that were: Did you mean 'head'?"
-    )
+    message = "terms.hint.teacher: module 'heads' was never called in the forward pass. Did you mean 'head'?"
     with pytest.raises(StillroomError, match=quoted(message)):
         distiller(images())
 
@@ -168,6 +181,29 @@ def test_a_failing_model_leaves_no_value_behind() -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"student": None}, "student: this is no model; expected an nn.Module, got None."),
+        ({"teacher": "resnet"}, "teacher: this is no model; expected an nn.Module, got 'resnet'."),
+        ({"teacher": {"big": 3}}, "teacher.big: this is no model; expected an nn.Module, got 3."),
+        (
+            {"deliveries": {"mask": "torch.rand"}},
+            "deliveries.mask: this is no delivery; expected FunctionDelivery(path), MethodDelivery(path) or "
+            "ModuleDelivery(path), got 'torch.rand'.",
+        ),
+        (
+            {"deliveries": ["torch.rand"]},
+            "deliveries: deliveries have names; expected a mapping from names, got ['torch.rand'].",
+        ),
+        ({"terms": ["kl"]}, "terms: terms have names; expected a mapping from names, got ['kl']."),
+    ],
+)
+def test_what_is_no_model_term_or_delivery(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(StillroomError, match=quoted(message)):
+        Distiller(**{"student": Mlp(), "teacher": Mlp()} | arguments)
+
+
+@pytest.mark.parametrize(
     ("term", "message"),
     [
         (
@@ -181,7 +217,13 @@ def test_a_failing_model_leaves_no_value_behind() -> None:
         ),
         (
             Term(L2(), student="teacher/norm"),
-            "terms.hint.student: there is no model 'teacher'; got 'teacher/norm'. There are: student.",
+            "terms.hint.student: the student's value of a term is read in the student; got 'teacher/norm'. "
+            "extra={argument: site} reads any model.",
+        ),
+        (
+            Term(L2(), teacher="student/norm"),
+            "terms.hint.teacher: the teacher's value of a term is read in a teacher; got 'student/norm'. "
+            "extra={argument: site} reads any model.",
         ),
         (
             Term(L2(), extra={"student": "techer/norm"}),
@@ -197,7 +239,10 @@ def test_a_site_that_does_not_exist_leaves_no_hooks(term: Term, message: str) ->
 
 
 def test_a_term_needs_a_teacher_and_there_is_none() -> None:
-    message = "terms.kl.teacher: this term needs a teacher, and the distiller has none."
+    message = (
+        "terms.kl.teacher: this term needs a teacher, and the distiller has none. "
+        "Give a teacher, or leave the term out (terms.kl=null in a recipe)."
+    )
     with pytest.raises(StillroomError, match=quoted(message)):
         Distiller(Mlp(), terms={"kl": Term(KLDivergence())})
 

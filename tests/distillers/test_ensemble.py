@@ -85,6 +85,17 @@ def test_members_are_called_with_the_keywords_of_a_mapping() -> None:
     torch.testing.assert_close(Teacher(Ensemble([Named(), Named()]))({"image": x}), x.log_softmax(1))
 
 
+def test_members_that_return_their_logits_among_others() -> None:
+    class Worded(nn.Module):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"hidden": x, "logits": 2 * x}
+
+    x = torch.randn(2, 3)
+    ensemble = Ensemble([Worded(), Teacher(Worded(), classes=[2, 0, 1], items=("logits",))], items=("logits",))
+    wanted = ((2 * x).softmax(1) + (2 * x)[:, [2, 0, 1]].softmax(1)) / 2
+    torch.testing.assert_close(ensemble(x).softmax(1), wanted)
+
+
 @pytest.mark.parametrize(
     ("count", "options", "message"),
     [
@@ -120,7 +131,7 @@ def test_members_that_answer_differently(other: object, got: str) -> None:
 
     message = (
         "members.1: the members of an ensemble must return logits of the same classes; expected a Tensor of shape "
-        f"(5, 7), got {got}. Teacher(network, classes=...) maps classes."
+        f'(5, 7), got {got}. Teacher(network, classes=...) maps classes; items=("logits",) says where the logits are.'
     )
     with pytest.raises(StillroomError, match=f"^{re.escape(message)}$"):
         Ensemble([Says(torch.zeros(5, 7)), Other()])(torch.zeros(5))

@@ -154,6 +154,21 @@ def test_a_term_whose_context_is_missing_is_left_out() -> None:
     assert loss.calls == [{"labels": 3}]
 
 
+def test_a_term_whose_context_is_missing_although_there_is_some() -> None:
+    class Labelled(Spy):
+        def forward(self, student: Tensor, *, labels: Tensor, boxes: object = None) -> Tensor:
+            return self.note(labels=labels, boxes=boxes)
+
+    distiller = Distiller(Mlp(), terms={"task": Term(Labelled())})
+    distiller.prepare(vectors(), boxes=None, index=torch.arange(4))  # nobody takes the index
+    message = (
+        "terms.task: Labelled needs the argument 'labels'. "
+        "Pass it: distiller(inputs, labels=...); or record it: extra={'labels': site}."
+    )
+    with pytest.raises(StillroomError, match=quoted(message)):
+        distiller.prepare(vectors(), boxes=[])
+
+
 def test_a_connector_that_fails_names_the_term() -> None:
     term = Term(L2(), student="norm", teacher="norm", connector=nn.Conv2d(7, 6, 1))
     distiller = Distiller(Net(4), Net(6), terms={"hint": term})

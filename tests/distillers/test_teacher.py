@@ -56,7 +56,7 @@ def test_it_cannot_be_woken_up_unnoticed() -> None:
     distiller = prepared(Net(4), teacher)
     before = bits(teacher)
     message = (
-        "the teacher was put into train mode ({}.training is True). "
+        "teacher: the teacher was put into train mode ({}.training is True). "
         "Its BatchNorm statistics would move and its dropout would be on. Do not call train() on it, or on a module "
         "that contains it; call eval() to go on."
     )
@@ -195,9 +195,43 @@ def test_classes_that_are_none(classes: list[int]) -> None:
 
 def test_classes_that_the_teacher_does_not_have() -> None:
     distiller = Distiller(Mlp(), Teacher(Mlp(), classes=[0, 5]))
-    message = "the teacher's classes cannot be mapped; expected logits (N, C) with C > 5, got a Tensor of shape (4, 5)."
+    message = (
+        "teacher.classes: the teacher's classes cannot be mapped; expected logits (N, C) with C > 5, "
+        "got a Tensor of shape (4, 5)."
+    )
     with pytest.raises(StillroomError, match=quoted(message)):
         distiller(vectors())
+
+
+def test_classes_of_logits_among_others() -> None:
+    teacher, order, batch = Worded(7), [4, 0, 1, 1, 2], {"x": vectors(), "mask": torch.ones(4, 1)}
+    terms = {"kl": Term(KLDivergence(), student="[logits]", teacher="[logits]")}
+    distiller = Distiller(Worded(4), Teacher(teacher, classes=order, items=("logits",)), terms=terms)
+    torch.testing.assert_close(distiller.teach(batch)["teacher/[logits]"], teacher(**batch)["logits"][:, order])
+    message = (
+        "big.classes: the teacher's classes cannot be mapped; expected logits (N, C) with C > 4, "
+        'got a dict with hidden, logits. Say where they are: items=("logits",).'
+    )
+    terms = {"kl": Term(KLDivergence(), student="[logits]", teacher="big/[logits]")}
+    distiller = Distiller(Worded(4), {"big": Teacher(teacher, classes=order)}, terms=terms)
+    with pytest.raises(StillroomError, match=quoted(message)):
+        distiller(batch)
+
+
+def test_values_of_a_teacher_that_says_inference_mode_can_be_learned_from() -> None:
+    class Fast(Mlp):
+        @torch.inference_mode()
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x)
+
+    terms = {"kl": Term(KLDivergence()), "hint": Term(L2(), student="body", teacher="body")}
+    distiller, plain = Distiller(Mlp(), Fast(), terms=terms), Mlp()
+    plain.load_state_dict(distiller.teachers["teacher"].network.state_dict())
+    for _ in range(2):
+        out = distiller(vectors())
+        out.loss.backward()
+        wanted = KLDivergence()(distiller.student(vectors()), plain(vectors()))
+        torch.testing.assert_close(out.losses["kl"], wanted)
 
 
 def test_the_hooks_of_a_teacher_do_not_disturb_the_one_who_owns_it() -> None:

@@ -101,6 +101,8 @@ def test_certain_and_wrong_is_finite() -> None:
     ("arguments", "message"),
     [
         ({"tau": 0.0}, r"^tau is no temperature; expected tau > 0 and finite, got 0\.0\.$"),
+        ({"tau": "4"}, r"^tau is no temperature; expected tau > 0 and finite, got '4'\.$"),
+        ({"tau": None}, r"^tau is no temperature; expected tau > 0 and finite, got None\.$"),
         ({"tau": -2}, r"^tau is no temperature; expected tau > 0 and finite, got -2\.$"),
         (
             {"reduction": "batch_mean"},

@@ -42,6 +42,7 @@ def quoted(message: str) -> str:
             "patched_things.Base.plain belongs to a class; expected a function of a module. "
             "Methods have recorders of their own.",
         ),
+        ("torch.Tensor.T", "torch.Tensor.T is a property, which nobody calls. Name the method behind it."),
         ("patched_things.LIMIT", "patched_things.LIMIT is no function; got int."),
         ("patched_things.math", "patched_things.math is no function; got module."),
         ("torch.pi", "torch.pi is no function; got float."),
@@ -67,7 +68,11 @@ def test_no_function(path: str, message: str) -> None:
         ),
         ("patched_things.Base.size", "patched_things.Base.size is no method; got int."),
         ("patched_things.Base.root", "patched_things.Base.root is no method; got builtin_function_or_method."),
-        ("torch.Tensor.shape", "torch.Tensor.shape is no method; got getset_descriptor."),
+        (
+            "called_things.Head.double",
+            "called_things.Head.double is a property, which nobody calls. Name the method behind it.",
+        ),
+        ("torch.Tensor.shape", "torch.Tensor.shape is a property, which nobody calls. Name the method behind it."),
         (
             "torch.Generator.manual_seed",
             "Generator is a class of C, whose methods cannot be replaced. "

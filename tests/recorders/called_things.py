@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property, wraps
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,38 @@ def everything(x: Tensor) -> dict[str, object]:
     }
 
 
+def with_factor(function: Any) -> Any:
+    """Shows the names of what it decorates, and takes others."""
+
+    @wraps(function)
+    def call(*args: Tensor, times: float) -> Tensor:
+        return function(*args) * times
+
+    return call
+
+
+@with_factor
+def shifted(x: Tensor, by: float = 1.0) -> Tensor:
+    return x + by
+
+
+class Times(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return x * factor
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient * ctx.factor, None
+
+
+class TimesMore(Times):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        return Times.forward(ctx, x, 10 * factor)
+
+
 def fails(x: Tensor) -> Tensor:
     raise ZeroDivisionError(x.shape)
 
@@ -69,6 +102,10 @@ class Head:
     @classmethod
     def name(cls, x: Tensor) -> Tensor:
         return x * len(cls.__name__)
+
+    @cached_property
+    def double(self) -> float:
+        return 2 * self.weight
 
 
 class DoubleHead(Head):

@@ -74,6 +74,17 @@ def test_functions_of_c_with_and_without_names() -> None:
     assert (seen["root"], seen["out"]) == ({"x": 4.0}, 2.0)
 
 
+class Decorated(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return called_things.shifted(x, times=2.0)
+
+
+def test_arguments_of_a_decorated_function_that_shows_other_names() -> None:
+    with kd.record(Decorated(), given=FunctionInputs("called_things.shifted")) as seen:
+        assert torch.equal(Decorated()(X), 2 * (X + 1))
+    torch.testing.assert_close(seen["given"], {0: X, "times": 2.0})
+
+
 def test_gradients_flow_through_what_was_recorded() -> None:
     model = Calls()
     with kd.record(model, out=FunctionOutputs(SCALE, call=0)) as seen:

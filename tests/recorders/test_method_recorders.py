@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from called_things import Calls, DoubleHead, Head, held, vectors
+from called_things import Calls, DoubleHead, Head, Times, TimesMore, held, vectors
 from torch import Tensor, nn
 
 import stillroom as kd
@@ -61,6 +61,28 @@ def test_blocks_inside_blocks_bind_the_same_arguments(name: str) -> None:
     torch.testing.assert_close(inner["a"], outer["a"])
     torch.testing.assert_close(inner["b"], outer["a"])
     assert next(iter(outer["a"])) == "x"
+
+
+class Multiplies(nn.Module):
+    def __init__(self, function: type[Times]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function.apply(x, 3.0)
+
+
+def test_a_function_of_autograd_and_a_subclass_of_it() -> None:
+    x = vectors().requires_grad_()
+    for function, factor in ((Times, 3), (TimesMore, 30)):
+        model = Multiplies(function)
+        for path in ("called_things.Times.apply", "torch.autograd.Function.apply"):
+            with kd.record(model, y=MethodOutputs(path), given=MethodInputs(path)) as seen:
+                torch.testing.assert_close(model(x), factor * x)
+            torch.testing.assert_close(seen["y"], factor * x)
+            torch.testing.assert_close(seen["given"], (x, 3.0))
+            torch.testing.assert_close(torch.autograd.grad(seen["y"].sum(), x)[0], torch.full_like(x, factor))
+    assert "apply" not in vars(Times)
 
 
 def test_an_overwritten_value_is_recorded_as_it_was() -> None:

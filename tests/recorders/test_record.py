@@ -7,8 +7,9 @@ import re
 import pytest
 import torch
 from recorded_nets import Caller, Net, Several, Skip, Thrice, hooks, images
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 import stillroom as kd
 from stillroom import ModuleInputs, ModuleOutputs, StillroomError
@@ -130,6 +131,50 @@ def test_a_compiled_model_is_recorded_by_the_paths_of_the_users_own() -> None:
     torch.testing.assert_close(seen["conv"], model.conv(x))
 
 
+class Checkpointed(nn.Module):
+    """Runs its first part a second time in the backward pass."""
+
+    def __init__(self, *, reentrant: bool) -> None:
+        super().__init__()
+        self.body, self.head, self.reentrant = nn.Linear(4, 4), nn.Linear(4, 3), reentrant
+
+    def part(self, x: Tensor) -> Tensor:
+        return F.softplus(self.body(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(checkpoint(self.part, x, use_reentrant=self.reentrant))
+
+
+def test_what_the_backward_pass_runs_again_is_no_second_call() -> None:
+    model, x = Checkpointed(reentrant=False), torch.randn(2, 4)
+    softplus = kd.FunctionOutputs("torch.nn.functional.softplus")
+    with kd.record(model, body="body", plus=softplus, gradient=kd.Gradients("body")) as seen:
+        model(x).sum().backward()
+    body = model.body(x)
+    (wanted,) = torch.autograd.grad(model.head(F.softplus(body)).sum(), body)
+    torch.testing.assert_close(seen["gradient"], wanted)
+    torch.testing.assert_close(seen["plus"], F.softplus(seen["body"]))
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_a_site_of_a_student_through_which_no_gradient_would_flow(grad: bool) -> None:
+    x = torch.randn(2, 4, requires_grad=True)
+    for reentrant in (False, True):
+        student = Checkpointed(reentrant=reentrant)
+        terms = {"hint": kd.Term(kd.losses.L2(), student="body", teacher="body")}
+        distiller = kd.Distiller(student, Checkpointed(reentrant=True), terms=terms)
+        message = (
+            "terms.hint.student: the value was recorded in a reentrant checkpoint, through which no gradient flows. "
+            "Let the model call torch.utils.checkpoint.checkpoint(..., use_reentrant=False)."
+        )
+        with torch.set_grad_enabled(grad):
+            if reentrant:
+                with pytest.raises(StillroomError, match=quoted(message)):
+                    distiller(x)
+            else:
+                assert distiller(x).loss.requires_grad == grad
+
+
 # Nothing is left behind
 
 
@@ -164,6 +209,12 @@ def test_no_hook_is_left_when_a_site_is_wrong() -> None:
 
 
 # What is refused
+
+
+def test_what_is_no_model() -> None:
+    message = quoted("model: this is no model; expected an nn.Module, got <built-in function len>.")
+    with pytest.raises(StillroomError, match=message), kd.record(len, a="conv"):
+        pass
 
 
 def test_a_module_that_does_not_exist() -> None:

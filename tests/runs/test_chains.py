@@ -69,5 +69,5 @@ def test_a_link_that_is_not_there(away: Path) -> None:
     message = "the recipe assistant: teacher: there is no teacher 'nobody'; expected a recipe, a run folder, a check"
     refused(away, message, lambda: train(read_recipe("student.yaml"), out="run"))
     link("assistant", "nobody.yaml")
-    message = "the recipe assistant: -c: there is no such recipe file; got nobody.yaml."
+    message = "the recipe assistant: teacher: there is no such recipe file; got nobody.yaml."
     refused(away, message, lambda: train(read_recipe("student.yaml"), out="run"))

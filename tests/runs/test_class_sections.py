@@ -38,6 +38,15 @@ def test_arguments_get_their_types():
     assert "params" not in sgd.plain()["init_args"]
 
 
+def test_a_misspelt_key_of_a_mapping_in_an_argument_is_named():
+    given = {"class_path": "VOC", "init_args": {"root": "x", "augmentation": {"szes": [320]}}}
+    message = "data.augmentation: DetectionAugmentation has no argument 'szes'. Did you mean 'sizes'?"
+    assert refusal(given, where="data", home="stillroom.data") == message
+    given["init_args"]["augmentation"] = {"sizes": "large"}
+    message = "data.augmentation: VOC refused this value; expected Sequence or NoneType, got {'sizes': 'large'}."
+    assert refusal(given, where="data", home="stillroom.data") == message
+
+
 def test_a_function_makes_a_model():
     given = {"class_path": "torchvision.models.resnet18", "init_args": {"num_classes": 7}}
     found = spec("student", given, home=MODELS)

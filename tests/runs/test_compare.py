@@ -111,8 +111,23 @@ def test_no_seeds(teacher, tmp_path, seeds):
 
 
 def test_nothing_to_compare(tmp_path):
-    message = "terms: there is nothing to compare: the recipe has no terms."
+    message = "terms: there is nothing to compare: nothing is distilled."
     refused(tmp_path, message, lambda: compare_recipe(tiny("terms={}"), out=tmp_path / "c"))
+    sets = Stripes(), Stripes(48)
+    refused(tmp_path, message, lambda: kd.compare(make_student, None, *sets, epochs=1, terms={}, out=tmp_path / "c"))
+
+
+@pytest.mark.parametrize("name", ["make_student", "make_alone"])
+def test_a_model_in_the_place_of_a_factory(teacher, tmp_path, name):
+    message = (
+        f"{name}: this is no factory; expected a callable that returns a new model, got SmallCNN. "
+        "Pass lambda: SmallCNN(...)."
+    )
+    makers, sets = {"make_student": make_student, name: make_student()}, (Stripes(), Stripes(48))
+    call = functools.partial(
+        kd.compare, **makers, teacher=teacher, train=sets[0], val=sets[1], epochs=1, out=tmp_path / "c"
+    )
+    refused(tmp_path, message, call)
 
 
 def test_a_stopped_one_keeps_what_has_ended(compared, teacher, tmp_path):

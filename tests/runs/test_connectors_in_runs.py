@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,12 @@ import yaml
 from safetensors.torch import load_file
 from tiny_runs import results, tiny, weights
 
+from stillroom import Distiller
 from stillroom.errors import StillroomError
+from stillroom.models import SmallCNN
 from stillroom.runs import read_recipe
 from stillroom.runs.checkpoints import read_checkpoint
+from stillroom.runs.terms import make_terms, term_specs
 from stillroom.runs.train import resume, train
 
 RECIPE = """
@@ -57,6 +61,75 @@ def test_methods_recombine_by_configuration_and_what_they_train_is_kept(recipe: 
     assert all(not torch.equal(state[key], first[key]) for key in trained if key.endswith("weight"))
     assert load_file("run/model.safetensors").keys() == dict(run.model.state_dict()).keys()
     assert not any("connector" in name or "hook" in name for name in load_file("run/model.safetensors"))
+
+
+SHARES = {
+    "fine": {"loss": "L2", "student": "layer1", "teacher": "layer1", "connector": "terms.hint"},
+    "hint": {
+        "loss": "L2",
+        "student": "layer1",
+        "teacher": "layer1",
+        "connector": {"class_path": "Conv1x1", "init_args": {"in_channels": 2, "out_channels": 8}},
+        "teacher_connector": "Standardize",
+    },
+    "look": {
+        "loss": "AttentionTransfer",
+        "student": "layer1",
+        "teacher": "layer1",
+        "connector": "terms.fine",
+        "teacher_connector": "terms.hint",
+    },
+    "auto": {"loss": "L2", "student": "layer2", "teacher": "layer1", "connector": "auto"},
+}
+
+
+def test_terms_share_a_connector_by_name() -> None:
+    specs = term_specs(SHARES)
+    terms = make_terms(specs)
+    assert list(terms) == list(SHARES)
+    assert terms["fine"].connector is terms["hint"].connector is terms["look"].connector is not None
+    assert terms["look"].teacher_connector is terms["hint"].teacher_connector is not terms["fine"].teacher_connector
+    assert make_terms(specs)["hint"].connector is not terms["hint"].connector
+    plain = {name: spec.plain() for name, spec in specs.items()}
+    assert (plain["look"]["connector"], plain["look"]["teacher_connector"]) == ("terms.fine", "terms.hint")
+    assert {name: spec.plain() for name, spec in term_specs(plain).items()} == plain
+    del terms["auto"]
+    models = (SmallCNN(num_classes=10, in_channels=1, width=width) for width in (2, 8))
+    distiller, calls = Distiller(*models, terms=terms), []
+    distiller.connectors["hint"].register_forward_hook(lambda *_: calls.append(1))
+    distiller.prepare(torch.randn(2, 1, 8, 8))
+    calls.clear()
+    assert distiller(torch.randn(2, 1, 8, 8)).losses.keys() == {"fine", "hint", "look"} and calls == [1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"fine": "terms.hnt"},
+            "terms.fine.connector: there is no other term 'hnt'. Did you mean 'hint'?",
+        ),
+        (
+            {"hint": "terms.hint"},
+            "terms.hint.connector: there is no other term 'hint'. Did you mean 'fine'?",
+        ),
+        ({"hint": "terms.look"}, "terms: these terms share connectors in a circle; got fine, hint, look."),
+        (
+            {"hint": None},
+            "terms.fine.connector: only a connector that is given by class can be shared; got None in terms.hint.",
+        ),
+        (
+            {"fine": "terms.auto"},
+            "terms.fine.connector: only a connector that is given by class can be shared; got auto in terms.auto.",
+        ),
+    ],
+)
+def test_connectors_that_cannot_be_shared(changes: dict[str, object], message: str) -> None:
+    given = {name: {**term} for name, term in SHARES.items()}
+    for name, connector in changes.items():
+        given[name]["connector"] = connector
+    with pytest.raises(StillroomError, match=f"^{re.escape(message)}$"):
+        term_specs(given)
 
 
 def test_resumed_they_end_with_the_same_bits(recipe: Path) -> None:

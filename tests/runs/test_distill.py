@@ -10,7 +10,7 @@ import yaml
 from safetensors.torch import load_file
 from tiny_runs import QUIET, Stripes, network, refused, rows, same_bits, trained_network, weights
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 import stillroom as kd
 from stillroom.models import SmallCNN
@@ -235,14 +235,23 @@ class Sometimes(nn.Module):
             "terms.a: student and teacher differ in shape; expected equal shapes, got student (8, 8, 2, 2) and teac",
         ),
         ({"task": "cross_entrpy"}, "task: there is no task 'cross_entrpy'. Did you mean 'cross_entropy'?"),
-        ({"epochs": 0}, "trainer.max_epochs: this is out of range; expected 1 or more, got 0."),
+        ({"task": nn.functional.cross_entropy}, "task: this is no task; expected its name, or a loss module called as"),
+        ({"epochs": 0}, "epochs: this is out of range; expected 1 or more, got 0."),
+        ({"epochs": "many"}, "epochs: TrainerSettings refused this value; expected int, got 'many'."),
+        ({"seed": "a"}, "seed: this must be a whole number from 0 to 4611686018427387903; got 'a'."),
+        ({"student": SmallCNN}, f"student: this is no model; expected an nn.Module, got {SmallCNN!r}."),
+        (
+            {"optimizer": torch.optim.SGD([torch.zeros(1)], lr=0.1)},
+            "optimizer: this makes no optimizer; expected a callable of parameters, got SGD object. "
+            "Pass lambda p: SGD(p, lr=...).",
+        ),
         (
             {"trainer": {"max_epoch": 3}},
             "trainer: TrainerSettings has no argument 'max_epoch'. Did you mean 'max_epochs'?",
         ),
         (
             {"trainer": {"devices": 0}},
-            "trainer: `Trainer(devices=0)` value is not a valid input using cpu accelerator.",
+            "trainer: `Trainer(devices=0)` value is not a valid input using cpu accelerator; got trainer.",
         ),
         (
             {"batch_size": 0},
@@ -259,11 +268,49 @@ def test_a_teacher_of_other_classes(tmp_path):
     refused(tmp_path, message, lambda: distilled(tmp_path, network(8, classes=5)))
 
 
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (
+            {"val": None},
+            "val: samples are read by their index; expected a data set with __len__ and __getitem__, got NoneType.",
+        ),
+        (
+            {"train": DataLoader(Stripes())},
+            "train: samples are read by their index; expected a data set with __len__ and __getitem__, got DataLoader. "
+            "Pass loader.dataset.",
+        ),
+        ({"test": iter(())}, "test: samples are read by their index; expected a data set with __len__ and __getitem__"),
+    ],
+)
+def test_what_is_no_data_set(teacher, tmp_path, sets, message):
+    given = {"train": Stripes(), "val": Stripes(48)} | sets
+    refused(tmp_path, message, lambda: kd.distill(network(), teacher, **given, epochs=1, out=tmp_path / "out"))
+
+
+def test_a_folder_that_exists(done, tmp_path):
+    folder = done[0].folder
+    message = f"{folder}: this folder exists already. Go on in it with resume=True, or choose another out."
+    refused(folder, message, lambda: distilled(tmp_path, None, out=folder))
+
+
+def test_a_teacher_that_is_none(tmp_path):
+    message = "teacher: this is no model; expected an nn.Module, got 'runs/teacher'."
+    refused(tmp_path, message, lambda: distilled(tmp_path, "runs/teacher"))
+
+
 def test_a_teacher_no_better_than_chance(tmp_path):
     teacher = network(8)
     nn.init.zeros_(teacher.fc.weight)
     message = "teacher: the teacher is no better than chance on the validation set; expected an accuracy above 33.3 %"
+    with pytest.raises(kd.StillroomError) as told:
+        distilled(tmp_path, teacher)
+    assert str(told.value).endswith(
+        "got 33.3 % of 48 samples. Check its weights and the data's normalisation; check=False goes on all the same."
+    )
     refused(tmp_path, message, lambda: distilled(tmp_path, teacher))
+    # The next thing that is wrong.
+    refused(tmp_path, "student: this is no model", lambda: distilled(tmp_path, teacher, 3, check=False))
 
 
 def test_the_student_is_not_the_teacher(teacher, tmp_path):

@@ -11,6 +11,7 @@ from tiny_runs import QUIET, Stripes, network, same_bits, trained_network
 import stillroom as kd
 from stillroom.models import SmallCNN
 from stillroom.runs.load import find_source, rebuild
+from stillroom.runs.use import data_of
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,8 @@ def test_a_checkpoint_of_a_run_that_has_not_ended(here, tmp_path):
     assert same_bits(kd.load(path), kd.load(here / "run"))
     assert find_source(path).card.extra["data"]["class_path"] == "stillroom.data.Digits"
     message = (
-        f"{tmp_path}/run: this folder holds no trained model; expected model.json. The run has not ended; name a check"
+        f"{tmp_path}/run: this folder holds no trained model; expected model.json. "
+        f"Name a checkpoint: {tmp_path}/run/checkpoints/last.ckpt."
     )
     refused(message, lambda: kd.load(tmp_path / "run"))
 
@@ -66,11 +68,29 @@ def test_another_model_does_not_take_the_weights(of_objects):
 
 
 def test_what_is_not_there(here, tmp_path):
-    refused("nope: there is no such file or folder.", lambda: kd.load("nope"))
+    refused(
+        "nope: there is no such file or folder; expected a run folder, a checkpoint in one, or", lambda: kd.load("nope")
+    )
     shutil.copy(here / "run" / "model.safetensors", tmp_path / "bare.safetensors")
-    message = f"{tmp_path}/bare.safetensors: nothing says which model these weights belong to; expected a model.json"
+    message = f"{tmp_path}/bare.safetensors: nothing says which model these weights belong to; expected model.json"
     refused(message, lambda: kd.load(tmp_path / "bare.safetensors"))
     assert same_bits(kd.load(tmp_path / "bare.safetensors", SmallCNN(width=2)), kd.load(here / "run"))
+
+
+def test_a_model_made_from_objects_has_no_data_that_can_be_named(of_objects):
+    message = (
+        f"{of_objects.folder}: nothing says which data this model was trained on. "
+        "It was made from objects: evaluate, infer and export it in Python."
+    )
+    refused(message, lambda: data_of(find_source(of_objects.folder), ()))
+
+
+@pytest.mark.parametrize(
+    ("given", "got"), [(SmallCNN, f"{SmallCNN!r}."), ({"stem": 3}, "{'stem': 3}."), (network, "<function network")]
+)
+def test_what_is_no_model_takes_no_weights(of_objects, given, got):
+    message = f"model: this is no model; expected an nn.Module, got {got}"
+    refused(message, lambda: kd.load(of_objects.folder, given))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "checkpoints/best.ckpt"])

@@ -7,6 +7,7 @@ import torch
 import yaml
 from tiny_runs import refused, results, rows, tiny, weights
 
+from stillroom.runs import conclude
 from stillroom.runs.train import resume, train
 
 
@@ -29,6 +30,24 @@ def test_a_run_stopped_before_its_end_is_concluded(here, stopped):
         assert one[key] == other[key], key
     assert other["seconds"] == pytest.approx(one["seconds"], abs=0.2)
     assert run.model.training is False
+
+
+def test_a_run_that_dies_in_its_judgement_has_not_ended(here, stopped, monkeypatch):
+    def die(*_):
+        raise RuntimeError("out of memory")
+
+    (stopped / "judgement.json").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(conclude, "judge", die)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            resume(stopped)
+    assert not (stopped / "results.json").exists()
+    resume(stopped)
+    for name in ("judgement.json", "model.safetensors"):
+        assert (stopped / name).read_bytes() == (here / "run" / name).read_bytes()
+    (stopped / "report.html").unlink()  # as after a kill while it was written
+    message = f"{stopped}: this run has ended already. Write its report: stillroom report {stopped}"
+    refused(stopped, message, lambda: resume(stopped))
 
 
 @pytest.mark.usefixtures("here")
@@ -86,7 +105,7 @@ def test_what_cannot_be_resumed(here, source, words, message):
 def test_checkpoints_that_cannot_be_resumed_from(stopped):
     refused(
         stopped,
-        f"{stopped}/checkpoints/none.ckpt: there is no such c",
+        f"{stopped}/checkpoints/none.ckpt: there is no such file or folder;",
         lambda: resume(stopped / "checkpoints/none.ckpt"),
     )
     (stopped / "checkpoints" / "last.ckpt").write_bytes(b"PK damaged")

@@ -98,8 +98,9 @@ def test_another_recipe_is_trained_with_its_own_teacher(here, tmp_path):
 
 def test_weights_are_loaded_and_nothing_is_trained(here, away):
     shutil.copy(kept(here) / "model.safetensors", away / "bare.safetensors")
-    recipes = tiny("teacher.weights=bare.safetensors"), read_recipe("digits", TINY, teacher="bare.safetensors")
-    for recipe in recipes:
+    shutil.copy(kept(here) / "checkpoints" / "last.ckpt", away / "bare.ckpt")
+    named = [read_recipe("digits", TINY, teacher=f"bare.{kind}") for kind in ("safetensors", "ckpt")]
+    for recipe in (tiny("teacher.weights=bare.safetensors"), *named):
         found = teacher_of(recipe)
         assert same_bits(found.network, load(kept(here)))
         assert found.folder is None
@@ -117,8 +118,8 @@ def test_weights_are_loaded_and_nothing_is_trained(here, away):
             "digit",
             "teacher: there is no teacher 'digit'; expected a recipe, a run folder, a checkpoint or a file of weights",
         ),
-        ("none.ckpt", "teacher: none.ckpt: there is no such file or folder."),
-        ("none.yaml", "-c: there is no such recipe file; got none.yaml."),
+        ("none.ckpt", "teacher.weights: none.ckpt: there is no such file of weights."),
+        ("none.yaml", "teacher: there is no such recipe file; got none.yaml."),
         ("runs", "teacher: runs: this folder holds no trained model; expected model.json."),
     ],
 )
@@ -132,6 +133,8 @@ def test_what_is_not_there(given, message):
 def test_weights_that_are_not_there():
     with pytest.raises(StillroomError, match=r"^teacher\.weights: none\.pt: there is no such file of weights\.$"):
         teacher_of(tiny("teacher.weights=none.pt"))
+    with pytest.raises(StillroomError, match=r"^teacher\.weights: a file from the network needs "):
+        teacher_of(tiny("teacher.weights=https://example.org/w.pt"))
 
 
 def test_weights_of_another_model(here):

@@ -11,7 +11,7 @@ from tiny_runs import files, refused, results, rows, tiny, weights
 from stillroom.errors import StillroomError
 from stillroom.models import SmallCNN
 from stillroom.runs.evaluate import evaluate
-from stillroom.runs.folder import new_folder
+from stillroom.runs.folder import new_folder, unless_refused
 from stillroom.runs.load import load
 from stillroom.runs.recipe import read_recipe
 from stillroom.runs.train import make_data, make_job, train
@@ -96,7 +96,7 @@ def test_alone_and_distilled_start_from_the_same_weights(here):
             ["student=torchvision.models.resnet18"],
             "student: ResNet does not take the data's inputs; expected a model of (8",
         ),
-        (["student=pathlib.Path"], "student: this is no model; expected an nn.Module, got PosixPath."),
+        (["student=pathlib.Path"], "student: this is no model; expected an nn.Module, got PosixPath("),
         (["data=stillroom.models.SmallCNN"], "data: this is no data module; got stillroom.models.SmallCNN."),
         (
             ["data.batch_size=0"],
@@ -110,8 +110,16 @@ def test_alone_and_distilled_start_from_the_same_weights(here):
         (["task=BCELoss"], "task: the task loss failed; got ValueError: Using a target size (torch.Size([8])) that is"),
         (["trainer.accelerator=gpux"], "trainer: You selected an invalid accelerator name: `accelerator='gpux'`."),
         (["trainer.precision=bf17"], "trainer: Precision 'bf17' is invalid."),
-        (["trainer.devices=0"], "trainer: `Trainer(devices=0)` value is not a valid input using cpu accelerator."),
-        (["teacher=null"], "terms.kl.teacher: this term needs a teacher, and the distiller has none."),
+        (["trainer.devices=0"], "trainer: `Trainer(devices=0)` value is not a valid input using cpu accelerator; got"),
+        (
+            ["teacher=null"],
+            "terms.kl.teacher: this term needs a teacher, and the distiller has none. Give a teacher, or leave the "
+            "term out (terms.kl=null in a recipe).",
+        ),
+        (
+            ["data.limit_per_class=-3"],
+            "data.limit_per_class: this is out of range; expected 1 or more, or none, got -3.",
+        ),
         (["terms.kl.student=layer9"], "terms.kl.student: SmallCNN has no module 'layer9'. Did you mean 'layer2' or"),
         (
             ["terms.kl.student=layer1"],
@@ -124,13 +132,31 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(here, words, me
     refused(here, message, lambda: train(tiny(*words), out="never"))
 
 
+def test_devices_that_are_not_there_are_refused_before_the_teacher_is_trained(away):
+    with pytest.raises(StillroomError, match=r"^trainer: You selected an invalid accelerator name: ") as told:
+        train(tiny("trainer.accelerator=gpux"))
+    assert str(told.value).endswith(
+        "; got trainer.accelerator=gpux, trainer.devices=1, trainer.strategy=auto, trainer.precision=32-true. "
+        "trainer.accelerator=auto takes what there is."
+    )
+    assert not list(away.iterdir())
+
+
 @pytest.mark.usefixtures("here")
 def test_a_loss_that_is_not_finite_ends_the_training(tmp_path):
     with pytest.raises(
         StillroomError, match=r"^terms\.kl: the loss is not finite; got (nan|inf)\. Look at the learning"
     ):
         train(tiny("optimizer.lr=1e30"), out=tmp_path / "wild")
-    assert not (tmp_path / "wild" / "results.json").exists()
+    assert not (tmp_path / "wild").exists()  # nothing was learned: the same command may run again
+    (tmp_path / "wild").mkdir()
+    (tmp_path / "wild" / "notes.txt").write_text("mine")
+    for error in (StillroomError("refused"), KeyboardInterrupt()):
+        for name, kept in (("wild", True), ("new", isinstance(error, KeyboardInterrupt))):
+            with pytest.raises(type(error)), unless_refused(tmp_path / name):
+                (tmp_path / name).mkdir(exist_ok=True)
+                raise error
+            assert (tmp_path / name).exists() == kept
 
 
 @pytest.mark.usefixtures("away")

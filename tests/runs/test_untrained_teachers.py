@@ -30,8 +30,7 @@ def test_a_teacher_that_has_learned_nothing(shapes, monkeypatch):
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     message = (
         r"^teacher: the teacher is no better than chance on the validation set; expected an AP50 above \d\.\d % \(that "
-        r"of the same model untrained\), got \d\.\d % of 4 samples\. Check its weights and the data's normalisation; a "
-        r"recipe's teacher\.check=false goes on all the same\.$"
+        r"of the same model untrained\), got \d\.\d % of 4 samples\. Check its weights and the data's normalisation\.$"
     )
     with pytest.raises(StillroomError, match=message):
         assessed(teacher, data, task="detection")

@@ -18,10 +18,13 @@ def task_loss(task: str | nn.Module) -> nn.Module:
     """What a recipe calls its task: a loss called as ``loss(logits, labels)``, or a whole :class:`Task`.
 
     Raises:
-        StillroomError: there is no such name.
+        StillroomError: there is no such name, or it is neither.
     """
     if isinstance(task, nn.Module):
         return task
+    if not isinstance(task, str):  # pyright: ignore[reportUnnecessaryIsInstance] - of a user
+        expected = "its name, or a loss module called as loss(logits, labels)"
+        raise StillroomError("this is no task", where="task", expected=expected, got=repr(task))
     if task not in TASKS:
         raise StillroomError(f"there is no task {task!r}", where="task", fix=did_you_mean(task, TASKS))
     return TASKS[task]()

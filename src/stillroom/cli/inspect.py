@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from stillroom.programs import TensorInfo
-    from stillroom.recorders import SiteInfo
+    from stillroom.recorders import CallInfo, SiteInfo
     from stillroom.runs.look import Specimen
 
 
@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     what.add_argument("--tree", action="store_true", help="draw its modules as a tree")
     what.add_argument("--tensors", action="store_true", help="list every tensor of its program, by name")
     what.add_argument(
-        "--functions", action="store_true", help="list the functions of PyTorch that it calls (FunctionOutputs)"
+        "--functions", action="store_true", help="list the functions and methods that it calls (FunctionOutputs, ...)"
     )
     what.add_argument("--parameters", action="store_true", help="list its parameters (Parameter)")
     what.add_argument("--cka", action="store_true", help="draw how alike its layers and those of the other one are")
@@ -62,7 +62,7 @@ def run(arguments: Namespace) -> None:
         return
     inside = inspect_model(found)
     if arguments.functions:
-        rich.print(_table(("function", ">calls"), ((each.path, each.calls) for each in inside.functions)))
+        rich.print(_table(("path", "kind", ">eval", ">train"), map(_call, inside.calls)))
     elif arguments.parameters:
         rich.print(_table(("parameter", "shape"), ((each.path, each.shape) for each in inside.parameters)))
     elif arguments.tree:
@@ -103,6 +103,10 @@ def _tensor(info: TensorInfo) -> tuple[object, ...]:
 def _site(info: SiteInfo) -> tuple[str, ...]:
     site = info.site or "(the model's output)"
     return site, info.kind, info.output or "did not run", str(info.calls), f"{info.parameters:,}"
+
+
+def _call(info: CallInfo) -> tuple[object, ...]:
+    return info.path, info.kind, info.evaluated, info.trained
 
 
 def _tree(sites: Sequence[SiteInfo]) -> Any:

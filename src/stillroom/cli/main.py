@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Protocol, cast
 from stillroom.cli.keys import RecipeParser
 from stillroom.cli.words import with_overrides
 from stillroom.errors import StillroomError, did_you_mean
+from stillroom.recipes import is_recipe
 
 COMMANDS = {
     "demo": "see distillation work on real handwritten digits, in a minute",
@@ -27,6 +29,8 @@ COMMANDS = {
     "recipes": "list the recipes",
     "methods": "list the losses, or explain one",
 }
+UNREAD = 128 + 13
+"""The status that shells give a process which SIGPIPE, unknown to Windows, has ended."""
 WITH_RECIPE = ("train", "compare", "check")
 
 
@@ -43,9 +47,21 @@ def main(words: Sequence[str] | None = None) -> int:
 
     Returns:
         0; 1 where ``check`` found an error; 2 for a mistake that the message explains; 130 or 143 where a signal ended
-        a training.
+        a training; 141 where nobody reads the output any more.
     """
     given = list(sys.argv[1:] if words is None else words)
+    try:
+        try:
+            return _ran(given)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer goes nowhere, and Python does not complain about it when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
+
+
+def _ran(given: list[str]) -> int:
     try:
         name, rest = _command(given)
         command = cast("Command", import_module(f"stillroom.cli.{name}"))
@@ -65,7 +81,11 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _parsed(parser: ArgumentParser, words: list[str]) -> Namespace:
     rest, overrides = with_overrides(words)
-    arguments = parser.parse_args(rest)
+    arguments, unknown = parser.parse_known_args(rest)
+    if unknown:
+        wanted = [word for word in unknown if getattr(arguments, "config", "") is None and is_recipe(word)]
+        hint = f"; did you mean -c {wanted[0]}?" if wanted else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     if overrides and not hasattr(arguments, "override"):
         parser.error(f"this command takes no -o (got {' '.join(overrides)})")
     arguments.override = overrides

@@ -15,7 +15,7 @@ def run(arguments: Namespace) -> None:
     from stillroom.recipes import find_recipe
 
     if arguments.show is not None:
-        print(find_recipe(arguments.show).read_text(encoding="utf-8"), end="")
+        print(find_recipe(arguments.show, where="--show").read_text(encoding="utf-8"), end="")
         return
     for name, path in shipped().items():
         print(f"{name:30} {summary(path)}")

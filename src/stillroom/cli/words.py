@@ -6,6 +6,8 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
+from stillroom.errors import StillroomError
+
 SOURCE = "a run folder, a checkpoint in one, or a model file with its model.json"
 
 
@@ -13,6 +15,9 @@ def with_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The words without those of ``-o``, and the ``key=value`` words of every ``-o``.
 
     ``-o`` takes the words with ``=`` that follow it and no others, so that it may stand in front of a run folder.
+
+    Raises:
+        StillroomError: no such word follows.
     """
     rest: list[str] = []
     overrides: list[str] = []
@@ -24,16 +29,23 @@ def with_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
             overrides.append(word.removeprefix("--override="))
             taking = True
         elif word in ("-o", "--override"):
+            following = "".join(words[index + 1 : index + 2])
+            if not _is_override(following):
+                raise StillroomError("an override is key=value", where="-o", got=repr(following))
             taking = True
         elif word.startswith("-o"):
             overrides.append(word.removeprefix("-o").removeprefix("="))
             taking = True
-        elif taking and "=" in word and not word.startswith("-"):
+        elif taking and _is_override(word):
             overrides.append(word)
         else:
             taking = False
             rest.append(word)
     return rest, overrides
+
+
+def _is_override(word: str) -> bool:
+    return "=" in word and not word.startswith("-")
 
 
 def add_recipe(parser: ArgumentParser, *, default: str | None = None) -> None:

@@ -10,6 +10,7 @@ from stillroom.connectors.fbkd import FBKDFeatures
 from stillroom.connectors.fbkd_student import FBKDStudent
 from stillroom.connectors.fbkd_teacher import FBKDTeacher
 from stillroom.connectors.identity import Identity
+from stillroom.connectors.item import Item
 from stillroom.connectors.linear import Linear
 from stillroom.connectors.map_to_tokens import MapToTokens
 from stillroom.connectors.masked_generation import MaskedGeneration
@@ -33,6 +34,7 @@ __all__ = [
     "FBKDStudent",
     "FBKDTeacher",
     "Identity",
+    "Item",
     "Linear",
     "MapToTokens",
     "MaskedGeneration",

@@ -19,9 +19,9 @@ def margins(gamma: Tensor, beta: Tensor) -> Tensor:
     limit where gamma is 0: ``min(beta, 0)``.
 
     Shape:
-        (C,) and (C,) to (C,), in float64.
+        (C,) and (C,) to (C,), in float64 on the CPU: some devices have no such numbers.
     """
-    s, m = gamma.double().abs(), beta.double()
+    s, m = gamma.cpu().double().abs(), beta.cpu().double()
     z = m / s.clamp_min(torch.finfo(s.dtype).tiny)
     negative = torch.special.ndtr(-z)
     density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,16 +46,21 @@ def _read(kind: Callable[..., Archive], folder: Path, *, train: bool) -> Archive
         return kind(folder, train=train, download=False)
     except RuntimeError:  # torchvision's word for 'not found or corrupted'
         pass
+    name = getattr(kind, "__name__", str(kind))
+    missing = [path for path in (folder / name / "raw", folder / name, folder, *folder.parents) if not path.exists()]
     try:
         return kind(folder, train=train, download=True)
     except (OSError, RuntimeError) as error:
-        name = getattr(kind, "__name__", str(kind))
         raise StillroomError(
             f"{name} is neither in this folder nor can it be downloaded",
             where=str(folder.resolve()),
-            got=f"{type(error).__name__}: {error}",
+            got=" ".join(f"{type(error).__name__}: {error}".split()).rstrip("."),
             fix=f"Set STILLROOM_DATA or data.root to the folder that torchvision.datasets.{name} reads.",
         ) from error
+    finally:
+        for path in missing:
+            with suppress(OSError):  # it holds the set, or a part of it that another attempt goes on from
+                path.rmdir()
 
 
 def _images(archive: Archive) -> ImageSet:

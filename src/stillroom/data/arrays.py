@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from stillroom.data.archives import data_folder
-from stillroom.data.image_set import ImageSet
+from stillroom.data.image_set import ImageSet, checked_limit
 from stillroom.data.in_memory import in_memory
 from stillroom.data.module import DataModule, Sources
 from stillroom.data.transforms import ShiftAndFlip, Standardise
@@ -60,7 +60,7 @@ class Arrays(DataModule):
         super().__init__(batch_size=batch_size, num_workers=num_workers)
         self.path = data_folder(root) / file
         self.augmentation = ShiftAndFlip(shift, flip=flip) if shift or flip else None
-        self.validation, self.limit_per_class = validation, limit_per_class
+        self.validation, self.limit_per_class = validation, checked_limit(limit_per_class)
         self.mean, self.std = mean, std
 
     def read(self) -> Sources:

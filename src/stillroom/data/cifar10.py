@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torchvision
 
 from stillroom.data.archives import read_archive
+from stillroom.data.image_set import checked_limit
 from stillroom.data.in_memory import in_memory
 from stillroom.data.module import DataModule, Sources
 from stillroom.data.transforms import ShiftAndFlip, Standardise
@@ -47,7 +48,7 @@ class CIFAR10(DataModule):
         super().__init__(batch_size=batch_size, num_workers=num_workers)
         self.root, self.augment = root, augment
         self.standardise = Standardise(list(mean), list(std))
-        self.validation, self.limit_per_class = validation, limit_per_class
+        self.validation, self.limit_per_class = validation, checked_limit(limit_per_class)
 
     def read(self) -> Sources:
         train, test, class_names = read_archive(torchvision.datasets.CIFAR10, self.root)

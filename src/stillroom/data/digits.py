@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 
-from stillroom.data.image_set import ImageSet
+from stillroom.data.image_set import ImageSet, checked_limit
 from stillroom.data.in_memory import in_memory
 from stillroom.data.module import DataModule, Sources
 from stillroom.data.transforms import ShiftAndFlip, Standardise
@@ -36,7 +36,7 @@ class Digits(DataModule):
         limit_per_class: int | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers)
-        self.augment, self.limit_per_class = augment, limit_per_class
+        self.augment, self.limit_per_class = augment, checked_limit(limit_per_class)
 
     def read(self) -> Sources:
         from sklearn.datasets import load_digits  # half a second to import, for this set alone

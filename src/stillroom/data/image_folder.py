@@ -12,7 +12,7 @@ from torch.utils.data import Subset
 from torchvision.transforms import v2
 
 from stillroom.data.archives import data_folder
-from stillroom.data.image_set import first_of_each
+from stillroom.data.image_set import checked_limit, first_of_each
 from stillroom.data.module import DataModule, Sources
 from stillroom.errors import StillroomError
 
@@ -50,7 +50,7 @@ class ImageFolder(DataModule):
         super().__init__(batch_size=batch_size, num_workers=num_workers)
         if not 1 <= size <= resize:
             raise StillroomError("the sizes do not fit", expected="1 <= size <= resize", got=f"{size}, {resize}")
-        self.root, self.limit_per_class = data_folder(root), limit_per_class
+        self.root, self.limit_per_class = data_folder(root), checked_limit(limit_per_class)
         whole = [v2.Resize(resize), v2.CenterCrop(size)]
         part = [v2.RandomResizedCrop(size), v2.RandomHorizontalFlip()]
         mean, std = map(list, mean_and_std)

@@ -72,14 +72,21 @@ def held_out(labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return (~is_held).nonzero().flatten(), is_held.nonzero().flatten()
 
 
-def first_of_each(labels: Tensor, per_class: int) -> Tensor:
-    """Indices of the first ``per_class`` samples of each class, ascending; all of a class that has fewer.
+def checked_limit(per_class: int | None) -> int | None:
+    """How many samples of each class to train on, None for all: itself.
 
     Raises:
-        StillroomError: ``per_class`` is below 1.
+        StillroomError: it is below 1.
     """
-    if per_class < 1:
-        raise StillroomError("limit_per_class is out of range", expected="1 or more, or none", got=per_class)
+    if per_class is not None and per_class < 1:
+        raise StillroomError(
+            "this is out of range", where="limit_per_class", expected="1 or more, or none", got=per_class
+        )
+    return per_class
+
+
+def first_of_each(labels: Tensor, per_class: int) -> Tensor:
+    """Indices of the first ``per_class`` samples of each class, ascending; all of a class that has fewer."""
     return (_rank_in_class(labels) < per_class).nonzero().flatten()
 
 

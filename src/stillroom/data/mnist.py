@@ -10,6 +10,7 @@ from typing import Literal
 import torchvision
 
 from stillroom.data.archives import read_archive
+from stillroom.data.image_set import checked_limit
 from stillroom.data.in_memory import in_memory
 from stillroom.data.module import DataModule, Sources
 from stillroom.data.transforms import Standardise
@@ -44,7 +45,7 @@ class MNIST(DataModule):
         limit_per_class: int | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers)
-        self.root, self.validation, self.limit_per_class = root, validation, limit_per_class
+        self.root, self.validation, self.limit_per_class = root, validation, checked_limit(limit_per_class)
         self.standardise = Standardise([mean], [std], channels=channels)
 
     def read(self) -> Sources:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import index as whole_number
 from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from stillroom.data.draws import batch_draws, drawing
 from stillroom.errors import StillroomError
@@ -58,13 +58,7 @@ class Samples(Dataset[dict[str, Any]]):
         python_too: bool = False,
         per_batch: PerBatch | None = None,
     ) -> None:
-        if not (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
-            raise StillroomError(
-                "samples are read by their index",
-                expected="a data set with __len__ and __getitem__",
-                got=type(source).__name__,
-                fix="Read an iterable data set into a list first.",
-            )
+        expect_source(source)
         self.source, self.transform, self.seed, self.python_too = source, transform, seed, python_too
         self.per_batch = per_batch
 
@@ -88,6 +82,24 @@ class Samples(Dataset[dict[str, Any]]):
     def _source(self, epoch: int) -> Source:
         changing: Callable[[int], Source] | None = getattr(self.source, "in_epoch", None)
         return self.source if changing is None else changing(epoch)
+
+
+def expect_source(source: object, where: str | None = None) -> None:
+    """Refuse what is no data set of stillroom's kind.
+
+    Raises:
+        StillroomError: it has no length, or its items have no index; ``where`` names it.
+    """
+    if hasattr(source, "__len__") and hasattr(source, "__getitem__"):
+        return
+    fix = "Read an iterable data set into a list first." if isinstance(source, Iterable) else ""
+    raise StillroomError(
+        "samples are read by their index",
+        where=where,
+        expected="a data set with __len__ and __getitem__",
+        got=type(source).__name__,
+        fix="Pass loader.dataset." if isinstance(source, DataLoader) else fix,
+    )
 
 
 def _parts(item: object, index: int) -> Sequence[Any]:

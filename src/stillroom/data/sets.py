@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Subset, TensorDataset
 
 from stillroom.data.module import DataModule, Sources
-from stillroom.data.samples import Source
+from stillroom.data.samples import Source, expect_source
 
 
 class Sets(DataModule):
@@ -26,6 +26,9 @@ class Sets(DataModule):
             where it has these.
         python_too: the sets may draw from ``random`` and ``numpy.random``; False, for sets that draw from torch alone,
             saves about 0.1 ms per sample.
+
+    Raises:
+        StillroomError: one of them is no such data set.
     """
 
     def __init__(
@@ -40,6 +43,9 @@ class Sets(DataModule):
         python_too: bool = True,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers)
+        for name, source in (("train", train), ("val", val), ("test", test)):
+            if name != "test" or source is not None:
+                expect_source(source, name)
         self._sources = Sources(
             train=train,
             validation=val,

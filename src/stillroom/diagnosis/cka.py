@@ -31,7 +31,7 @@ def cka(x: Tensor, y: Tensor, *, debiased: bool = True) -> Tensor:
         debiased: take the unbiased estimate; needs 4 samples, the other 2.
 
     Returns:
-        (), float64; not a number where a representation is the same for all samples.
+        (), float64, on the CPU; not a number where a representation is the same for all samples.
 
     Raises:
         StillroomError: the numbers of samples differ, or are too small.
@@ -49,9 +49,9 @@ def centred_gram(x: Tensor, *, debiased: bool = True) -> Tensor:
         debiased: centre without the diagonal (Székely, Rizzo 2014), which gives the unbiased HSIC times N (N − 3).
 
     Returns:
-        (N, N), float64.
+        (N, N), float64, on the CPU: some devices have no such numbers.
     """
-    flat = _pooled(x.detach()).flatten(1).double()
+    flat = _pooled(x.detach().cpu().double()).flatten(1)
     flat = flat - flat.mean(0)  # all the centring of the one estimate; of the other it spares the digits
     gram = flat @ flat.T
     if not debiased:
@@ -69,7 +69,7 @@ def _pooled(x: Tensor) -> Tensor:
     if x.shape[1] == x.shape[2] != x.shape[3]:  # channels last
         x = x.movedim(3, 1)
     height, width = (min(LARGEST, side) for side in x.shape[2:])
-    return F.adaptive_avg_pool2d(x.double(), (height, width))
+    return F.adaptive_avg_pool2d(x, (height, width))
 
 
 def _expect_samples(x: Tensor, y: Tensor, *, least: int) -> None:

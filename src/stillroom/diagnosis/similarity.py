@@ -74,7 +74,7 @@ def similarity(
     if cross is None or sites is None:
         raise StillroomError("there is nothing to compare the models on", where="batches", got="no batch")
     matrix = cross / (own[0][:, None] * own[1][None, :]).sqrt()
-    return Similarity(tuple(sites[0]), tuple(sites[1]), matrix.cpu(), samples)
+    return Similarity(tuple(sites[0]), tuple(sites[1]), matrix, samples)
 
 
 def values_at(model: nn.Module, sites: Sequence[str], batch: Any, where: str) -> dict[str, Tensor]:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from stillroom.deliveries import Delivery
 from stillroom.errors import StillroomError, did_you_mean
-from stillroom.patching import Patches, Target
-from stillroom.recorders import Tap, pick, replaced
+from stillroom.patching import Patches, Target, in_checkpoint
+from stillroom.recorders import Tap, changed, pick, replaced
 
 
 class Courier:
@@ -25,11 +25,18 @@ class Courier:
         teachers: names of the distiller's teachers.
 
     Raises:
-        StillroomError: there is no such teacher, or which of several is not said.
+        StillroomError: this is no delivery; there is no such teacher, or which of several is not said.
     """
 
-    def __init__(self, name: str, delivery: Delivery, teachers: Sequence[str]) -> None:
+    def __init__(self, name: str, delivery: object, teachers: Sequence[str]) -> None:
         self.where = f"deliveries.{name}"
+        if not isinstance(delivery, Delivery):
+            raise StillroomError(
+                "this is no delivery",
+                where=self.where,
+                expected="FunctionDelivery(path), MethodDelivery(path) or ModuleDelivery(path)",
+                got=repr(delivery),
+            )
         self.key = f"deliveries/{name}"
         self.delivery = delivery
         self.teacher = self._one_of(teachers)
@@ -66,7 +73,7 @@ class Courier:
                 fix=self.tap.blind_spot,
             )
         with self._named():
-            return [tree_map(_detached, pick(value, self.delivery.items)) for value in calls]
+            return [changed(pick(value, self.delivery.items), Tensor.detach) for value in calls]
 
     @contextmanager
     def delivering(self, values: Mapping[str, Any]) -> Generator[None, None, None]:
@@ -76,7 +83,8 @@ class Courier:
             values: what was taught.
 
         Raises:
-            StillroomError: nothing was taught for this; the student made more calls than the teacher, or fewer.
+            StillroomError: nothing was taught for this; the student made more calls than the teacher, or fewer, or one
+                that the backward pass would make again.
         """
         if self.key not in values:
             raise StillroomError(
@@ -89,9 +97,11 @@ class Courier:
         count = len(waiting)
 
         def intercept(proceed: Callable[[], Any], *_: object) -> Any:
+            if not torch.compiler.is_compiling() and in_checkpoint():
+                raise self._called_again()
             if not waiting:
                 raise self._miscounted("more", count, f"call {count + 1}")
-            value = tree_map(_copied, waiting.popleft())
+            value = changed(waiting.popleft(), Tensor.clone)
             if not self.delivery.items:
                 return value
             own = proceed()
@@ -122,6 +132,14 @@ class Courier:
             fix=fix,
         )
 
+    def _called_again(self) -> StillroomError:
+        return StillroomError(
+            f"the student calls {self.delivery.path!r} in a checkpoint, which the backward pass runs again",
+            where=self.where,
+            got="a delivery, which has ended by then",
+            fix="Do not checkpoint the part of the student that makes this call.",
+        )
+
     def _one_of(self, teachers: Sequence[str]) -> str:
         wanted = self.delivery.teacher
         if not teachers:
@@ -133,11 +151,3 @@ class Courier:
                 f"there is no teacher {wanted!r}", where=f"{self.where}.teacher", fix=did_you_mean(wanted, teachers)
             )
         return wanted or teachers[0]
-
-
-def _detached(leaf: Any) -> Any:
-    return leaf.detach() if isinstance(leaf, Tensor) else leaf
-
-
-def _copied(leaf: Any) -> Any:
-    return leaf.clone() if isinstance(leaf, Tensor) else leaf

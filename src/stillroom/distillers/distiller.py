@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stillroom.deliveries import Delivery
+from stillroom.distillers.arguments import by_name, expect_spelt, named_teachers
 from stillroom.distillers.courier import Courier
 from stillroom.distillers.distilled import Distilled
 from stillroom.distillers.line import STUDENT, Line, Values
@@ -18,7 +19,7 @@ from stillroom.distillers.teacher import Teacher
 from stillroom.distillers.term import Term, default_terms
 from stillroom.errors import StillroomError
 from stillroom.patching import Patches, drop_stand_ins
-from stillroom.recorders import Tap, unwrap
+from stillroom.recorders import Tap, expect_model, unwrap
 
 
 class Reads(Protocol):
@@ -42,8 +43,8 @@ class Distiller(nn.Module):
         deliveries: by name, what the student takes over from a teacher's forward pass instead of computing it.
 
     Raises:
-        StillroomError: a site that does not exist, a term or delivery without a teacher, a teacher that shares
-            parameters with the student or another object in its place.
+        StillroomError: what is no model, term or delivery; a site that does not exist; a term or delivery without a
+            teacher; a teacher that shares parameters with the student.
     """
 
     def __init__(
@@ -55,7 +56,8 @@ class Distiller(nn.Module):
         deliveries: Mapping[str, Delivery] | None = None,
     ) -> None:
         super().__init__()
-        teachers = _named(teacher)
+        expect_model(student, "student")
+        teachers = named_teachers(teacher)
         self.student = student
         for name, network in teachers.items():
             nothing_shared(student, network, name)
@@ -64,12 +66,13 @@ class Distiller(nn.Module):
         )
         if terms is None:
             terms = default_terms(delivers=bool(deliveries)) if teachers else {}
-        self.terms, self.deliveries = dict(terms), dict(deliveries or {})
+        self.terms, self.deliveries = by_name("terms", terms), by_name("deliveries", deliveries)
         self.losses, self.connectors, self.teacher_connectors = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         self._lines = [self._line(name, term) for name, term in self.terms.items()]
         self._couriers = [Courier(name, delivery, [*teachers]) for name, delivery in self.deliveries.items()]
         self._patches = Patches()
         self._taps: dict[str, Tap] = {}
+        self._taken = {name for term in self.terms.values() for name in term.context}
         self._ready = all(term.connector != "auto" for term in self.terms.values())
         self._active: list[tuple[Line, float]] = []
         self._delivering: list[Courier] = []
@@ -85,11 +88,12 @@ class Distiller(nn.Module):
             context: what losses need besides, by name: ``labels`` (N,), ``index`` (N,), ...
 
         Raises:
-            StillroomError: ``prepare`` is due; a module did not run; shapes differ; an argument of a loss is missing; a
-                loss is not finite (on the CPU; elsewhere see :meth:`Distilled.check`). Each names the term.
+            StillroomError: ``prepare`` is due; a module did not run; shapes differ; an argument of a loss is missing or
+                misspelt; a loss is not finite (on the CPU; elsewhere see :meth:`Distilled.check`). Each names the term.
         """
         if not self._ready:
             raise _unprepared()
+        expect_spelt(context, self._taken)
         output, values = self._gathered(inputs, taught)
         losses: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
@@ -124,12 +128,14 @@ class Distiller(nn.Module):
 
         Args:
             inputs: as of :meth:`forward`.
-            context: as of :meth:`forward`; a term whose context is missing is not computed.
+            context: as of :meth:`forward`; where none is taken by a term, those that need some are not computed.
 
         Raises:
             StillroomError: as of :meth:`forward`; a connector or a loss fails; probabilities stand where a loss reads
                 logits.
         """
+        expect_spelt(context, self._taken)
+        passed = any(context.get(name) is not None for name in self._taken)
         self._attach()
         networks = {name: unwrap(teacher.network) for name, teacher in self._holders()}
         for line in self._lines:
@@ -143,7 +149,7 @@ class Distiller(nn.Module):
             for line in self._lines:
                 line.expect_logits(values)
                 line.build(values, like)
-                if line.can_compute(context):
+                if passed or line.can_compute(context):
                     line.rehearse(values, context, adapted)
         self.connectors.update({line.name: line.connector for line in self._lines if line.connector is not None})
         self._ready = True
@@ -225,7 +231,8 @@ class Distiller(nn.Module):
         for where, site in (pair for line in self._lines for pair in line.sites()):
             if str(site) not in self._taps and not site.is_output:
                 try:
-                    self._taps[str(site)] = site.recorder.attach(models[str(site.model)], self._patches)
+                    self._taps[str(site)] = tap = site.recorder.attach(models[str(site.model)], self._patches)
+                    tap.differentiable = site.model == STUDENT
                 except StillroomError as error:
                     self._patches.restore()
                     raise error.at(where) from None
@@ -259,17 +266,6 @@ def _unprepared() -> StillroomError:
     return StillroomError(
         "the distiller is not prepared", fix="Call distiller.prepare(images) once, before making the optimizer."
     )
-
-
-def _named(teacher: nn.Module | Mapping[str, nn.Module] | None) -> dict[str, nn.Module]:
-    if teacher is None:
-        return {}
-    if isinstance(teacher, nn.Module):
-        return {"teacher": teacher}
-    for name in teacher:
-        if name == STUDENT or not name or set(name) & set("./@:[]") or hasattr(nn.ModuleDict(), name):
-            raise StillroomError("this cannot be a teacher's name", where="teacher", got=repr(name))
-    return dict(teacher)
 
 
 def nothing_shared(student: nn.Module, teacher: nn.Module, name: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stillroom.distillers.teacher import call
 from stillroom.errors import StillroomError
-from stillroom.recorders import describe
+from stillroom.recorders import Item, describe, pick
 
 
 class Ensemble(nn.Module):
@@ -26,6 +26,7 @@ class Ensemble(nn.Module):
             member by sample, ``softmax_k(−H_k)`` with the entropy H of its own probabilities: one that is sure of an
             image counts for more there.
         tau: temperature of the mean, above 0.
+        items: where the logits are in what each member returns, ``("logits",)``; empty: it returns them.
 
     Shape:
         Whatever the members take; returns (N, C).
@@ -42,6 +43,7 @@ class Ensemble(nn.Module):
         *,
         weights: Sequence[float] | Literal["confidence"] | None = None,
         tau: float = 1.0,
+        items: Sequence[Item] = (),
     ) -> None:
         super().__init__()
         if not members:
@@ -59,10 +61,10 @@ class Ensemble(nn.Module):
                 got=weights,
             )
         self.weights = [share / sum(shares) for share in shares]
-        self.tau = tau
+        self.tau, self.items = tau, tuple(items)
 
     def forward(self, *inputs: Any) -> Tensor:
-        logits = torch.stack(self._same([call(member, inputs) for member in self.members]))
+        logits = torch.stack(self._same([pick(call(member, inputs), self.items) for member in self.members]))
         log_p = torch.log_softmax(logits / self.tau, dim=-1)
         return self.tau * torch.logsumexp(log_p + self._log_weights(logits), dim=0)
 
@@ -82,7 +84,7 @@ class Ensemble(nn.Module):
                     where=f"members.{index}",
                     expected="logits (N, C)" if index == 0 else f"a Tensor of shape {tuple(first.shape)}",
                     got=describe(answer),
-                    fix="Teacher(network, classes=...) maps classes.",
+                    fix='Teacher(network, classes=...) maps classes; items=("logits",) says where the logits are.',
                 )
         return answers
 

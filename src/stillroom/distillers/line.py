@@ -191,10 +191,18 @@ class Line:
             return site
         where = f"terms.{self.name}.{key}"
         if not allowed:
-            raise StillroomError("this term needs a teacher, and the distiller has none", where=where)
+            fix = f"Give a teacher, or leave the term out (terms.{self.name}=null in a recipe)."
+            raise StillroomError("this term needs a teacher, and the distiller has none", where=where, fix=fix)
         if site.model is None:
             raise StillroomError(
                 f"which teacher? There are {', '.join(allowed)}", where=where, expected=f'"{allowed[0]}/{site}"'
+            )
+        if key == "student" or (key == "teacher" and site.model == STUDENT):
+            raise StillroomError(
+                f"the {key}'s value of a term is read in {'the student' if key == 'student' else 'a teacher'}",
+                where=where,
+                got=repr(str(site)),
+                fix="extra={argument: site} reads any model.",
             )
         raise StillroomError(
             f"there is no model {site.model!r}", where=where, got=repr(str(site)), fix=did_you_mean(site.model, allowed)

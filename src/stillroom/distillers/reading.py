@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from stillroom.distillers.courier import Courier
 from stillroom.distillers.line import Line
@@ -16,7 +15,7 @@ from stillroom.distillers.scope import untouched
 from stillroom.distillers.teacher import Teacher, call
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.patching import Patches, torch_calls
-from stillroom.recorders import HookTap, NeverCalledError, Site, Tap, pick, unwrap
+from stillroom.recorders import HookTap, NeverCalledError, Site, Tap, changed, pick, unwrap
 
 
 class _UnreadError(Exception):
@@ -57,7 +56,8 @@ class Reading:
         taps: Mapping[str, Tap],
         couriers: Iterable[Courier] = (),
     ) -> None:
-        self._model = model
+        self._name, self._model = name, model
+        self._teaches = isinstance(model, Teacher)
         self._where: dict[str, tuple[str, Site]] = {}
         for line in lines:
             for where, site in line.sites():
@@ -72,7 +72,7 @@ class Reading:
         self._hooks = [(tap, recorder.call or 0) for _, recorder, tap in self._taps if isinstance(tap, HookTap)]
         # A last call (-1) is known to be the last when the model has ended.
         known = self._hooks and all(call >= 0 for _, call in self._hooks)
-        self._stops = isinstance(model, Teacher) and known and not self._outputs and not self._couriers
+        self._stops = self._teaches and known and not self._outputs and not self._couriers
         self._seen, self._missing = False, 0
 
     def __bool__(self) -> bool:
@@ -117,6 +117,7 @@ class Reading:
             for key, items in self._outputs:
                 values[key] = pick(output, items) if items else output
             key = None
+            self._wake(values)
             for courier in self._couriers:
                 values[courier.key] = courier.collected()
             if not torch.compiler.is_compiling():
@@ -141,6 +142,14 @@ class Reading:
             return call(self._model, inputs)
         except _EnoughError:
             return None
+        except StillroomError as error:
+            raise (error.at(self._name) if self._teaches else error) from error.__cause__
+
+    def _wake(self, values: dict[str, Any]) -> None:
+        """What a teacher returned whose own code says inference_mode: no loss can be computed with it as it is."""
+        if self._teaches and not torch.compiler.is_compiling() and not torch.is_inference_mode_enabled():
+            for key in self._where:
+                values[key] = changed(values[key], _awake)
 
     def _one_less(self) -> None:
         self._missing -= 1
@@ -176,7 +185,7 @@ class Reading:
         if not fix and (not ran or path in ran):  # it runs, but the hooks came too late for a graph already compiled
             fix = "Compiled code ignores hooks made after it: compile the distiller, not the models in it."
         elif not fix or path.startswith("torch."):
-            fix = f"{fix} Of those that were: {did_you_mean(path, dict.fromkeys(ran))}".lstrip()
+            fix = f"{fix} {did_you_mean(path, dict.fromkeys(ran), else_all='These were')}".lstrip()
         return StillroomError(error.problem, where=where, fix=fix)
 
 
@@ -198,13 +207,21 @@ def _versions(inputs: tuple[Any, ...]) -> list[tuple[Tensor, int]]:
 
 def _unspoilt(values: Mapping[str, Any], before: list[tuple[Tensor, int]]) -> None:
     """Refuse a model that overwrites its input where what was recorded of another, by reference, is that input."""
-    changed = {value.untyped_storage().data_ptr() for value, version in before if value._version != version}
-    if not changed:
+    spoilt = {value.untyped_storage().data_ptr() for value, version in before if value._version != version}
+    if not spoilt:
         return
     for key, recorded in values.items():
-        leaves = [leaf for leaf in tree_leaves(recorded) if isinstance(leaf, Tensor)]
-        if any(leaf.untyped_storage().data_ptr() in changed for leaf in leaves):
-            raise StillroomError(
-                f"the model that runs after it changes the input in place, of which {key!r} is a part",
-                fix="Let its first operation be one that is not in place.",
-            )
+
+        def expect_whole(tensor: Tensor, key: str = key) -> Tensor:
+            if tensor.untyped_storage().data_ptr() in spoilt:
+                raise StillroomError(
+                    f"the model that runs after it changes the input in place, of which {key!r} is a part",
+                    fix="Let its first operation be one that is not in place.",
+                )
+            return tensor
+
+        changed(recorded, expect_whole)
+
+
+def _awake(tensor: Tensor) -> Tensor:
+    return tensor.clone() if tensor.is_inference() else tensor

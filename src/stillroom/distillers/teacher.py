@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stillroom.errors import StillroomError
-from stillroom.recorders import describe
+from stillroom.recorders import Item, describe, pick, replaced
 
 
 class Teacher(nn.Module):
@@ -23,6 +23,7 @@ class Teacher(nn.Module):
         transform: what turns the student's input into the teacher's: another size or normalisation. Gets the inputs of
             the forward pass, returns one input, or a tuple of several.
         classes: for each class of the student, the index of the same class in the teacher's logits (N, C).
+        items: where ``classes`` finds the logits in what the network returns, ``("logits",)``; empty: it returns them.
 
     Raises:
         StillroomError: no class is given, or a negative one.
@@ -34,6 +35,7 @@ class Teacher(nn.Module):
         *,
         transform: Callable[..., Any] | None = None,
         classes: Sequence[int] | None = None,
+        items: Sequence[Item] = (),
     ) -> None:
         super().__init__()
         if classes is not None and min(classes, default=-1) < 0:
@@ -42,7 +44,7 @@ class Teacher(nn.Module):
         object.__setattr__(self, "network", network.eval().requires_grad_(False))
         object.__setattr__(self, "_parts", tuple(network.modules()))
         object.__setattr__(self, "transform", transform)
-        self.classes = None if classes is None else list(classes)
+        self.classes, self.items = None if classes is None else list(classes), tuple(items)
         self.training = False
 
     passes_inputs_on = True
@@ -59,7 +61,8 @@ class Teacher(nn.Module):
         self.expect_frozen()
         with torch.no_grad():
             output = call(self.network, inputs if self.transform is None else _transformed(self.transform, inputs))
-            return output if self.classes is None else self._mapped(output, self.classes)
+            self._expect_classes(output)
+            return self.mapped(output)
 
     def train(self, mode: bool = True) -> Teacher:
         """Does nothing: a teacher stays in eval mode."""
@@ -73,14 +76,24 @@ class Teacher(nn.Module):
                 hidden._apply(fn, recurse)  # pyright: ignore[reportPrivateUsage] - the way of .to(), .half(), .cuda()
         return self
 
-    def _mapped(self, output: Any, classes: list[int]) -> Any:
-        if not isinstance(output, Tensor) or output.dim() < 2 or max(classes) >= output.shape[1]:
+    def mapped(self, output: Any) -> Any:
+        """The output with the classes of the student."""
+        if self.classes is None:
+            return output
+        return replaced(output, self.items, pick(output, self.items)[:, self.classes])
+
+    def _expect_classes(self, output: Any) -> None:
+        if self.classes is None:
+            return
+        logits, most = pick(output, self.items), max(self.classes)
+        if not isinstance(logits, Tensor) or logits.dim() < 2 or most >= logits.shape[1]:
             raise StillroomError(
                 "the teacher's classes cannot be mapped",
-                expected=f"logits (N, C) with C > {max(classes)}",
-                got=describe(output),
+                where="classes",
+                expected=f"logits (N, C) with C > {most}",
+                got=describe(logits),
+                fix="" if isinstance(logits, Tensor) else 'Say where they are: items=("logits",).',
             )
-        return output[:, classes]
 
     def expect_frozen(self) -> None:
         """Raises:

@@ -17,8 +17,12 @@ def check_tau(tau: float, name: str = "tau") -> None:
     Raises:
         StillroomError: it names the argument.
     """
-    if not 0 < tau < math.inf:
-        raise StillroomError(f"{name} is no temperature", expected=f"{name} > 0 and finite", got=tau)
+    try:
+        right = 0 < tau < math.inf
+    except TypeError:
+        right = False
+    if not right:
+        raise StillroomError(f"{name} is no temperature", expected=f"{name} > 0 and finite", got=repr(tau))
 
 
 def log_softmax(logits: Tensor, tau: float) -> Tensor:

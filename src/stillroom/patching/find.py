@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import builtins
 import importlib
+from functools import cached_property
 from inspect import getattr_static
-from types import ModuleType
+from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 
 from torch import nn
@@ -18,6 +19,7 @@ from stillroom.patching.torch_functions import TorchTarget, is_dispatched
 
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by Python, and its attributes can be set
 _IMMUTABLE = 1 << 8
+_PROPERTIES = property, cached_property, GetSetDescriptorType, MemberDescriptorType
 
 
 def find_function(path: str) -> Target:
@@ -62,8 +64,6 @@ def find_method(path: str) -> Target:
     if is_dispatched(found):
         return TorchTarget(found)
     raw = getattr_static(owner, name)
-    if isinstance(raw, property):
-        raise StillroomError(f"{path} is a property, which nobody calls", fix="Name the method behind it.")
     if not callable(getattr(raw, "__func__", raw)) or not hasattr(raw, "__get__"):
         raise StillroomError(f"{path} is no method", got=type(raw).__name__)
     if not owner.__flags__ & _HEAP_TYPE or owner.__flags__ & _IMMUTABLE:
@@ -100,6 +100,8 @@ def _resolved(path: str) -> tuple[ModuleType | type, str, Any]:
         found = getattr(owner, name)
     if not isinstance(owner, ModuleType | type):
         raise StillroomError(f"{path} hangs on an object", expected="a function of a module or a method of a class")
+    if isinstance(owner, type) and isinstance(getattr_static(owner, rest[-1]), _PROPERTIES):
+        raise StillroomError(f"{path} is a property, which nobody calls", fix="Name the method behind it.")
     return owner, rest[-1], found
 
 

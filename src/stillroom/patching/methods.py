@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from inspect import Parameter, Signature, getattr_static
+from types import ClassMethodDescriptorType
 from typing import Any
 
 from stillroom.patching.calls import Interceptor, Undo
@@ -95,7 +96,9 @@ def _function(raw: Any) -> Callable[..., Any]:
 def _replaced(cls: type, name: str) -> tuple[Callable[..., Any], Any]:
     """A stand-in for a class's entry: the function, and as the kind of entry that it is."""
     raw = getattr_static(cls, name)
-    kind = type(raw) if isinstance(raw, staticmethod | classmethod) else None
+    kind = staticmethod if isinstance(raw, staticmethod) else None
+    if isinstance(raw, classmethod | ClassMethodDescriptorType):  # the latter of a class of C: autograd.Function.apply
+        kind = classmethod
     function = stand_in(_function(raw) if name in vars(cls) else _inherited(cls, name, _function(raw)))
     return function, function if kind is None else kind(function)
 

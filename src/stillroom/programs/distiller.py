@@ -126,8 +126,7 @@ def _answer(holder: Teacher, example: tuple[Any, ...]) -> Any:
         if holder.transform is not None:
             changed = holder.transform(*inputs)
             inputs = cast("tuple[Any, ...]", changed) if isinstance(changed, tuple) else (changed,)
-        output = call(holder.network, inputs)
-        return output if holder.classes is None else output[:, holder.classes]
+        return holder.mapped(call(holder.network, inputs))
 
     return answer
 

@@ -23,8 +23,12 @@ def _is_file(name: str | Path) -> bool:
     return Path(name).suffix in (".yaml", ".yml")
 
 
-def find_recipe(name: str | Path) -> Path:
+def find_recipe(name: str | Path, *, where: str = "-c") -> Path:
     """The file of a recipe: a path, or the name of one that is shipped.
+
+    Args:
+        name: of the recipe.
+        where: the key or option that names it.
 
     Raises:
         StillroomError: there is neither.
@@ -33,10 +37,12 @@ def find_recipe(name: str | Path) -> Path:
     if _is_file(path):
         if path.is_file():
             return path
-        raise StillroomError("there is no such recipe file", where="-c", got=str(name))
+        raise StillroomError("there is no such recipe file", where=where, got=str(name))
     known = shipped()
     if str(name) not in known:
-        raise StillroomError(f"there is no recipe {str(name)!r}", where="-c", fix=did_you_mean(str(name), known))
+        expected = "a name or a .yaml file" if path.exists() else None
+        fix = did_you_mean(str(name), known)
+        raise StillroomError(f"there is no recipe {str(name)!r}", where=where, expected=expected, fix=fix)
     return known[str(name)]
 
 

@@ -1,8 +1,9 @@
 """Recorders read the values of one site while a model runs."""
 
+from stillroom.recorders.called import CallInfo, list_calls
 from stillroom.recorders.calls import FunctionInputs, FunctionOutputs, MethodInputs, MethodOutputs
 from stillroom.recorders.gradients import Gradients
-from stillroom.recorders.items import Item, describe, pick, replaced
+from stillroom.recorders.items import Item, changed, describe, pick, replaced
 from stillroom.recorders.listing import (
     FunctionInfo,
     ParameterInfo,
@@ -11,7 +12,7 @@ from stillroom.recorders.listing import (
     list_parameters,
     list_sites,
 )
-from stillroom.recorders.modules import ModuleInputs, ModuleOutputs, find_module, unwrap
+from stillroom.recorders.modules import ModuleInputs, ModuleOutputs, expect_model, find_module, unwrap
 from stillroom.recorders.parameter import Parameter
 from stillroom.recorders.record import Recorded, record
 from stillroom.recorders.recorder import NeverCalledError, Recorder
@@ -20,6 +21,7 @@ from stillroom.recorders.submodule import Submodule
 from stillroom.recorders.tap import HookTap, Tap
 
 __all__ = [
+    "CallInfo",
     "FunctionInfo",
     "FunctionInputs",
     "FunctionOutputs",
@@ -39,8 +41,11 @@ __all__ = [
     "SiteInfo",
     "Submodule",
     "Tap",
+    "changed",
     "describe",
+    "expect_model",
     "find_module",
+    "list_calls",
     "list_functions",
     "list_parameters",
     "list_sites",

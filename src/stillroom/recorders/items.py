@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
+from types import ModuleType, NoneType
 from typing import Any, cast
 
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from stillroom.errors import StillroomError, did_you_mean
 
 Item = int | str
+_PLAIN = (NoneType, int, float, complex, str, bytes, bytearray)
 
 
 def pick(value: Any, items: tuple[Item, ...]) -> Any:
@@ -33,22 +36,82 @@ def replaced(value: Any, items: tuple[Item, ...], part: Any) -> Any:
     if not items:
         return part
     item, *rest = items
-    inner = replaced(_one(value, item), tuple(rest), part)
-    if isinstance(value, tuple):
-        parts = list(cast("tuple[Any, ...]", value))
-        if isinstance(item, int):
-            parts[item] = inner
-            make: Any = getattr(type(value), "_make", type(value))
-            return make(parts)
-        return cast("Any", value)._replace(**{item: inner})
-    changed: Any = copy.copy(value)
+    return _with(value, {_place(value, item): replaced(_one(value, item), tuple(rest), part)})
+
+
+def changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The value with every tensor in it changed, wherever it is: in tuples, mappings, model outputs, other objects.
+
+    What holds a tensor is copied on the way to it, so that nothing done to the original touches the result. An object
+    that holds none stays itself.
+    """
+    if isinstance(value, Tensor):
+        return change(value)
+    seen: dict[int, tuple[Any, Any]] = {}
+
+    def leaf(part: Any) -> Any:
+        found = _changed(part, change, seen)
+        return part if found is None else found
+
+    return tree_map(leaf, value)  # PyTorch's own containers first: torch.compile follows these
+
+
+def _changed(value: Any, change: Callable[[Tensor], Tensor], seen: dict[int, tuple[Any, Any]]) -> Any:
+    """None where there is no tensor in the value; ``seen`` holds containers, so that ids stay theirs, and results."""
+    if isinstance(value, Tensor):
+        return change(value)
+    parts = _parts(value)
+    if not parts:
+        return None
+    if id(value) not in seen:
+        seen[id(value)] = value, None  # a circle ends here
+        found = [(place, _changed(part, change, seen)) for place, part in parts]
+        others = {place: part for place, part in found if part is not None}
+        seen[id(value)] = value, _with(value, others) if others else None
+    return seen[id(value)][1]
+
+
+def _parts(value: Any) -> list[tuple[Any, Any]]:
+    """What a value holds, each by its position, key or attribute."""
+    if isinstance(value, _PLAIN):
+        return []
     if isinstance(value, Mapping):
-        changed[_key(cast("Mapping[Item, Any]", value), item)] = inner
-    elif isinstance(item, int):
-        changed[item] = inner
-    else:
-        object.__setattr__(changed, item, inner)  # also of a dataclass that is frozen: the copy is ours
-    return changed
+        return list(cast("Mapping[Any, Any]", value).items())
+    if isinstance(value, tuple | MutableSequence):
+        return list(enumerate(cast("Sequence[Any]", value)))
+    if callable(value) or isinstance(value, ModuleType):
+        return []
+    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    names = [*getattr(value, "__dict__", ()), *slots]
+    return [(name, getattr(value, name)) for name in names if name[:2] != "__" and hasattr(value, name)]
+
+
+def _with(value: Any, parts: Mapping[Any, Any]) -> Any:
+    """A copy of the value with others in some places."""
+    if isinstance(value, tuple):
+        make: Any = getattr(type(value), "_make", type(value))
+        return make([parts.get(place, part) for place, part in enumerate(cast("tuple[Any, ...]", value))])
+    if isinstance(value, Mapping) and not isinstance(value, MutableMapping):
+        kind: Any = type(cast("object", value))
+        return kind({**cast("Mapping[Any, Any]", value), **parts})
+    # As torch.compile can follow it.
+    copied: Any = cast("Any", value).copy() if type(value) in (dict, list) else copy.copy(value)
+    for place, part in parts.items():
+        if isinstance(value, Mapping) or isinstance(place, int):
+            copied[place] = part
+        else:
+            object.__setattr__(copied, place, part)  # also of a dataclass that is frozen: the copy is ours
+    return copied
+
+
+def _place(value: Any, item: Item) -> Any:
+    """The position, key or attribute that an item means."""
+    if isinstance(value, Mapping):
+        return _key(cast("Mapping[Item, Any]", value), item)
+    if isinstance(value, tuple):
+        places = range(len(cast("tuple[Any, ...]", value)))
+        return places[item] if isinstance(item, int) else cast("Any", type(value)).__match_args__.index(item)
+    return item
 
 
 def _one(value: Any, item: Item) -> Any:
@@ -68,8 +131,11 @@ def _one(value: Any, item: Item) -> Any:
 
 
 def _key(mapping: Mapping[Item, Any], item: Item) -> Item:
-    """A site string cannot tell the key 1 from the key "1"."""
-    return item if item in mapping else str(item)
+    """A site string cannot tell the key 1 from the key "1"; a model output of Hugging Face has positions, too."""
+    if item in mapping or str(item) in mapping:
+        return item if item in mapping else str(item)
+    keys = list(mapping) if hasattr(type(mapping), "to_tuple") else []
+    return keys[item] if isinstance(item, int) and -len(keys) <= item < len(keys) else item
 
 
 def describe(value: Any) -> str:

@@ -69,6 +69,14 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model if inner is None else unwrap(inner)
 
 
+def expect_model(model: object, where: str) -> None:
+    """Raises:
+    StillroomError: it is no module.
+    """
+    if not isinstance(model, nn.Module):
+        raise StillroomError("this is no model", where=where, expected="an nn.Module", got=repr(model))
+
+
 def find_module(model: nn.Module, path: str) -> nn.Module:
     """The submodule at ``path``.
 

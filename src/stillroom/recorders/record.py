@@ -10,6 +10,7 @@ from torch import nn
 
 from stillroom.errors import StillroomError
 from stillroom.patching import Patches
+from stillroom.recorders.modules import expect_model
 from stillroom.recorders.recorder import Recorder
 from stillroom.recorders.site import Site, parse_site
 from stillroom.recorders.tap import Tap
@@ -55,9 +56,10 @@ def record(model: nn.Module, /, **sites: str | Recorder) -> Generator[Recorded, 
         A mapping from the names to the values, to be read after the model has run, inside the block or after it.
 
     Raises:
-        StillroomError: there is no such site in the model; when a value is read: its module never ran, or ran more
-            often than the site says.
+        StillroomError: this is no model, or there is no such site in it; when a value is read: its module never ran, or
+            ran more often than the site says.
     """
+    expect_model(model, "model")
     taps: dict[str, tuple[Recorder, Tap]] = {}
     with Patches() as patches, ExitStack() as stack:
         for name, site in sites.items():

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._C import DisableTorchFunction
-from torch.utils._pytree import tree_leaves, tree_map
 
 from stillroom.errors import StillroomError
-from stillroom.patching import Target, nothing
+from stillroom.patching import Target, in_backward, in_reentrant_checkpoint, nothing
+from stillroom.recorders.items import changed
 
 
 def no_hook() -> object:
@@ -28,6 +28,9 @@ class Tap:
     values are recorded as copies while the versions of the originals are watched: a site whose values are overwritten
     keeps being copied, any other is read by reference from then on.
 
+    Attributes:
+        differentiable: whether a loss is to train what comes before the site.
+
     Args:
         copy: True copies every value, False none; None finds out whether that is needed.
     """
@@ -39,6 +42,7 @@ class Tap:
         self._copy = copy
         self.calls: list[Any] = []
         self._watched: list[tuple[Tensor, int]] = []
+        self.differentiable, self._cut_off = False, False
 
     def open(self) -> None:
         """Record from now on what this thread does."""
@@ -49,16 +53,22 @@ class Tap:
     def forget(self) -> None:
         """Stop, and drop what was recorded."""
         self.stop()
-        self.calls, self._watched = [], []
+        self.calls, self._watched, self._cut_off = [], [], False
 
     def close(self) -> list[Any]:
         """Stop, and give what was recorded, by call; the tap forgets it.
 
         Raises:
-            StillroomError: a value that is read by reference was changed in place after it was recorded.
+            StillroomError: a value that is read by reference was changed in place after it was recorded; or no gradient
+                can flow through it, and one should.
         """
-        calls, watched = self.calls, self._watched
+        calls, watched, cut_off = self.calls, self._watched, self._cut_off
         self.forget()
+        if cut_off:
+            raise StillroomError(
+                "the value was recorded in a reentrant checkpoint, through which no gradient flows",
+                fix="Let the model call torch.utils.checkpoint.checkpoint(..., use_reentrant=False).",
+            )
         if watched:
             changed = False
             for tensor, version in watched:
@@ -73,13 +83,16 @@ class Tap:
         return calls
 
     def record(self, value: Any) -> None:
+        if self.differentiable and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            self._cut_off |= in_reentrant_checkpoint()
         # What is done to record is no call of the model.
         with DisableTorchFunction():
-            if self._copy is not True and not torch.compiler.is_compiling():
-                for leaf in _tensors(value):
-                    if not leaf.is_inference():
-                        self._watched.append((leaf, leaf._version))
-            self.calls.append(value if self._copy is False else tree_map(_copied, value))
+            self.calls.append(changed(value, self._kept))
+
+    def _kept(self, tensor: Tensor) -> Tensor:
+        if self._copy is not True and not torch.compiler.is_compiling() and not tensor.is_inference():
+            self._watched.append((tensor, tensor._version))
+        return tensor if self._copy is False else tensor.clone()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return no_hook, ()
@@ -116,7 +129,8 @@ class HookTap(Tap):
         """The forward hook (``given``: the output) or forward pre-hook (``given``: the keyword arguments)."""
         if self._thread is None:
             return
-        if not torch.compiler.is_compiling() and threading.get_ident() != self._thread:
+        # Within a backward pass a checkpoint runs again what was recorded before.
+        if not torch.compiler.is_compiling() and (threading.get_ident() != self._thread or in_backward()):
             return
         if self._read is not None:
             self.calls.append(self._read(given))
@@ -150,6 +164,8 @@ class CallTap(Tap):
             self._leave = None
 
     def _intercept(self, proceed: Callable[[], Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if not torch.compiler.is_compiling() and in_backward():
+            return proceed()
         if self._inputs:
             self.record(_by_name(self._signature, args, kwargs))
             return proceed()
@@ -184,16 +200,9 @@ def arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
 def _by_name(signature: Signature | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     if signature is None:
         return arguments(args, kwargs)
-    bound = signature.bind(*args, **kwargs)
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError:  # a decorator shows another call's signature; a call that is wrong says so itself
+        return arguments(args, kwargs)
     bound.apply_defaults()
     return dict(bound.arguments)
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
-
-
-def _copied(leaf: Any) -> Any:
-    return leaf.clone() if isinstance(leaf, Tensor) else leaf

@@ -12,6 +12,7 @@ from torch import nn
 from stillroom.algorithms import Task, as_task, split
 from stillroom.data import DataModule
 from stillroom.errors import StillroomError
+from stillroom.recorders import expect_model
 from stillroom.reports import TeacherFacts, read_run
 from stillroom.runs.check import answer, same_classes
 from stillroom.runs.evaluate import evaluate, score
@@ -28,12 +29,23 @@ def assessed(
     folder: Path | None = None,
     check: bool = True,
     where: str = "teacher",
+    unchecked: str = "",
 ) -> Trained:
     """A teacher with what it reaches on the validation and the test set.
+
+    Args:
+        network: the teacher.
+        data: what it is measured on.
+        task: by which it is measured.
+        folder: its run folder, where it has one.
+        check: whether it must be better than chance.
+        where: its name, for messages.
+        unchecked: what to say for ``check`` to be false; nothing where that cannot be.
 
     Raises:
         StillroomError: it has other classes than the data; with ``check``, it is no better than chance.
     """
+    expect_model(network, where)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device)
     aim = as_task(task)
@@ -42,12 +54,13 @@ def assessed(
     if check and validation is not None and aim.beats_untrained:
         validation = replace(validation, chance=untrained(network, data, task=aim, device=device))
     if check and validation is not None and not validation.beats_chance:
+        all_the_same = f"; {unchecked} goes on all the same" if unchecked else ""
         raise StillroomError(
             "the teacher is no better than chance on the validation set",
             where=where,
             expected=f"an {aim.metric} above {100 * validation.chance:.1f} % ({aim.chance})",
             got=f"{100 * validation.accuracy:.1f} % of {validation.count} samples",
-            fix="Check its weights and the data's normalisation; a recipe's teacher.check=false goes on all the same.",
+            fix=f"Check its weights and the data's normalisation{all_the_same}.",
         )
     test = None if data.sources.test is None else evaluate(network, data.test_dataloader(), task=aim, device=device)
     epoch = read_run(folder).epochs if folder is not None and is_finished(folder) else 0

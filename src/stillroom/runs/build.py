@@ -236,11 +236,18 @@ def _refused(where: str, label: str, given: dict[str, Any], error: Exception) ->
     if isinstance(error, StillroomError):
         return error.at(where)
     text = _one_line(str(error))
+    if empty := re.search(r"arguments are required: ([\w.]+)", text):
+        return StillroomError(f"{label} needs a value here", where=f"{where}.{empty[1]}", got="null")
     key = re.search(r'Parser key "([^"]+)"', text)
     if key is None:
         return StillroomError(f"{label} refused its arguments: {text}", where=where)
-    types = dict.fromkeys(re.findall(r"Expected an? (?:<class ')?([^'>.:]+)", text))
+    if unknown := re.search(r"class_path '([\w.]+)': Option '(\w+)' is not accepted", text):
+        inner, names = unknown[1].rpartition(".")[2], _parser(_imported(where, unknown[1]), ())[1]
+        what, fix = f"{inner} has no argument {unknown[2]!r}", did_you_mean(unknown[2], names)
+        return StillroomError(what, where=f"{where}.{key[1]}", fix=fix)
+    types = dict.fromkeys(re.findall(r"Expected an? (?:<class '(?:\w+\.)*)?([^'>.:]+)", text))
     types |= dict.fromkeys(re.findall(r"- (?:<class ')?([A-Za-z_.]+)'?>?: ", text))
+    types.pop("dot import path string", None)  # for what no recipe can hold, such as a tensor
     value = repr(given.get(key[1].split(".")[0]))
     expected = " or ".join(types) or f"what fits ({text})"
     return StillroomError(f"{label} refused this value", where=f"{where}.{key[1]}", expected=expected, got=value)

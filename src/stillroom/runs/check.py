@@ -15,7 +15,7 @@ from stillroom.diagnosis import certain
 from stillroom.distillers.scope import untouched
 from stillroom.distillers.teacher import call
 from stillroom.errors import StillroomError
-from stillroom.recorders import describe
+from stillroom.recorders import describe, expect_model
 from stillroom.runs.job import Job
 from stillroom.runs.readable import first_batch
 
@@ -30,8 +30,7 @@ def check(job: Job) -> None:
             fails, or the optimizer or the scheduler cannot be made; names the recipe's key.
     """
     where = "teacher.model" if job.role == "teacher" else "student"
-    if not isinstance(job.student, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] - made by a recipe's path
-        raise StillroomError("this is no model", where=where, expected="an nn.Module", got=type(job.student).__name__)
+    expect_model(job.student, where)
     inputs, context = dry_batch(job)
     with untouched(job.student):
         output = answer(job.student.cpu().eval(), inputs, where)

@@ -22,7 +22,7 @@ from stillroom.reports import (
 )
 from stillroom.runs.check import check
 from stillroom.runs.conclude import measured
-from stillroom.runs.fit import InterruptedRun, advice, fit, rehearsed
+from stillroom.runs.fit import InterruptedRun, advice, fit, rehearse
 from stillroom.runs.folder import is_finished, is_first_process, last_checkpoint, new_folder, write_config
 from stillroom.runs.job import Job, Trained
 from stillroom.runs.machine import hardware, now, versions
@@ -64,9 +64,7 @@ def resume_comparison(folder: str | Path) -> Comparison:
 
 
 def _recipe_in(folder: Path, recipe: Recipe, seeds: int) -> Comparison:
-    if not recipe.distils:
-        raise StillroomError("there is nothing to compare: the recipe has no terms", where="terms")
-    expect_seeds(seeds)
+    expect_comparison(seeds, distils=recipe.distils)
     if recipe.algorithm is not None and issubclass(cast("type[Algorithm]", recipe.algorithm.target), DataFree):
         raise StillroomError(
             "a student alone has no labels to learn from here",
@@ -99,7 +97,7 @@ def compare_jobs(
     """Run every job that has not ended yet, then write the comparison's results and report."""
     first = [job(role, seeds[0], folder / f"{role}-{seeds[0]}") for role in ROLES]
     for either in first:
-        rehearsed(either).distiller.release()  # rather now than after the first training
+        rehearse(either)  # rather now than after the first training
     names = [f"{role}-{seed}" for role in ROLES for seed in seeds]
     if is_first_process():
         write_config(folder, {**config, "seeds": len(seeds)})
@@ -124,14 +122,16 @@ def _fit(folder: Path, job: Job) -> None:
         raise InterruptedRun(advice(job, "compare", folder), stop.signal_number) from None
 
 
-def expect_seeds(count: int) -> None:
-    """Refuse a comparison without runs.
+def expect_comparison(seeds: int, *, distils: bool) -> None:
+    """Refuse a comparison that compares nothing.
 
     Raises:
-        StillroomError: the count is below 1.
+        StillroomError: nothing is distilled, or there are fewer seeds than 1.
     """
-    if count < 1:
-        raise StillroomError("a comparison needs seeds", where="seeds", expected="at least 1", got=count)
+    if not distils:
+        raise StillroomError("there is nothing to compare: nothing is distilled", where="terms")
+    if seeds < 1:
+        raise StillroomError("a comparison needs seeds", where="seeds", expected="at least 1", got=seeds)
 
 
 def _teacher_record(folder: Path, job: Job, teacher: Trained) -> None:

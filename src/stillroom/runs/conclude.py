@@ -58,10 +58,10 @@ def conclude(job: Job, algorithm: Algorithm, trainer: Trainer, history: History,
         for name, model in algorithm.companions.items():
             extra = card_facts(job) | {"role": name}
             write_plain(model, job.folder / name, class_path=None, init_args=None, extra=extra)
-        write(results, job.folder)
         write_judgement(judge(algorithm, job.data, trainer.strategy.root_device), job.folder)
         write_samples(algorithm, job.folder)
         write_detections(algorithm, job.data, job.folder)
+        write(results, job.folder)  # now the run has ended: what comes before is written again on resuming
         write_report(job.folder)
     trainer.strategy.barrier("the first process has written the run folder")
     return Run(job.folder, student.cpu(), read_run(job.folder))

@@ -17,9 +17,9 @@ from stillroom.data.samples import Source
 from stillroom.deliveries import Delivery
 from stillroom.distillers import Schedule, Term, default_terms
 from stillroom.errors import StillroomError
+from stillroom.runs import sections
 from stillroom.runs.assess import assessed
-from stillroom.runs.build import spec
-from stillroom.runs.compare import StudentRole, compare_jobs, expect_seeds
+from stillroom.runs.compare import StudentRole, compare_jobs, expect_comparison
 from stillroom.runs.fit import fit
 from stillroom.runs.folder import last_checkpoint, new_folder
 from stillroom.runs.job import Job, Trained
@@ -47,6 +47,7 @@ def distill(
     seed: int = 0,
     out: str | Path | None = None,
     trainer: Mapping[str, Any] | None = None,
+    check: bool = True,
     resume: bool = False,
 ) -> Run:
     """Distil a trained teacher into a student.
@@ -70,6 +71,7 @@ def distill(
         seed: of order, augmentation, dropout and connectors. The student's weights are yours.
         out: the run folder; None for ``runs/distill-<time>``.
         trainer: further keys of the trainer, as in a recipe: ``{"devices": 2, "precision": "bf16-mixed"}``.
+        check: refuse a teacher that is no better than chance on ``val``.
         resume: go on with a run in ``out`` that was stopped, given the same arguments.
 
     Returns:
@@ -82,8 +84,8 @@ def distill(
     folder = _folder(out, resume=resume)
     data = Sets(train, val, test, batch_size=batch_size)
     options = _Options(terms, deliveries, inherit, task, task_weight, optimizer, _settings(epochs, trainer), data)
-    trained = assessed(teacher, data, task=task)
-    job = options.job("distilled", student, seed, folder, {"teacher": trained})
+    trained = assessed(teacher, data, task=task, check=check, unchecked="check=False")
+    job = options.job("distilled", student, sections.seed(seed), folder, {"teacher": trained})
     return fit(job, checkpoint=last_checkpoint(folder) if resume else None)
 
 
@@ -107,6 +109,7 @@ def compare(
     seed: int = 0,
     out: str | Path | None = None,
     trainer: Mapping[str, Any] | None = None,
+    check: bool = True,
     resume: bool = False,
 ) -> Comparison:
     """Does distillation help? The same student alone and distilled, from the same weights, with the same budget.
@@ -117,7 +120,7 @@ def compare(
         make_alone: makes the student that is trained alone, where it is another one, such as the plain network of a
             :class:`~stillroom.models.SimKDStudent`.
         teacher, train, val, test, terms, deliveries, inherit, task, task_weight, epochs, batch_size, optimizer, seed,
-        out, trainer, resume:
+        out, trainer, check, resume:
             as of :func:`distill`.
 
     Returns:
@@ -127,14 +130,18 @@ def compare(
         StillroomError: as of :func:`distill`, or ``make_student`` returns the same object twice.
     """
     folder = _folder(out, resume=resume)
-    expect_seeds(seeds)
+    _expect_factory("make_student", make_student)
+    if make_alone is not None:
+        _expect_factory("make_alone", make_alone)
     if make_student() is make_student():
         raise StillroomError(
             "make_student returned the same object twice", where="make_student", fix="Build a new one in each call."
         )
     data = Sets(train, val, test, batch_size=batch_size)
     options = _Options(terms, deliveries, inherit, task, task_weight, optimizer, _settings(epochs, trainer), data)
-    trained = assessed(teacher, data, task=task)
+    expect_comparison(seeds, distils=bool(options.terms or options.deliveries))
+    first = sections.seed(seed)
+    trained = assessed(teacher, data, task=task, check=check, unchecked="check=False")
 
     def job(role: StudentRole, run_seed: int, inside: Path) -> Job:
         torch.manual_seed(run_seed)
@@ -143,7 +150,7 @@ def compare(
         # What connectors and losses learn in one run must not reach the next.
         return replace(made, terms=copy.deepcopy(made.terms), task=copy.deepcopy(made.task))
 
-    return compare_jobs(folder, job, {"teacher": trained}, range(seed, seed + seeds), config=options.config(None))
+    return compare_jobs(folder, job, {"teacher": trained}, range(first, first + seeds), config=options.config(None))
 
 
 class _Options:
@@ -163,6 +170,12 @@ class _Options:
         self.terms = default_terms(delivers=bool(deliveries)) if terms is None else dict(terms)
         self.deliveries, self.inherit = dict(deliveries or {}), dict(inherit or {})
         self.task, self.task_weight, self.settings, self.data = task, task_weight, settings, data
+        if optimizer is not None and not callable(optimizer):
+            kind = type(optimizer).__name__
+            expected, fix = "a callable of parameters", f"Pass lambda p: {kind}(p, lr=...)."
+            raise StillroomError(
+                "this makes no optimizer", where="optimizer", expected=expected, got=f"{kind} object", fix=fix
+            )
         self.optimizer = optimizer or (lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=5e-4))
 
     def job(
@@ -206,12 +219,24 @@ class _Options:
 
 def _folder(out: str | Path | None, *, resume: bool) -> Path:
     if not resume:
-        return new_folder(NAME, None if out is None else Path(out))
+        fix = "Go on in it with resume=True, or choose another out."
+        return new_folder(NAME, None if out is None else Path(out), fix=fix)
     if out is None:
         raise StillroomError("resume=True needs the folder to go on in", where="out", got=None, fix="Give out.")
     return Path(out)
 
 
+def _expect_factory(where: str, make: object) -> None:
+    if isinstance(make, nn.Module) or not callable(make):
+        kind = type(make).__name__
+        expected, fix = "a callable that returns a new model", f"Pass lambda: {kind}(...)."
+        raise StillroomError("this is no factory", where=where, expected=expected, got=kind, fix=fix)
+
+
 def _settings(epochs: int, trainer: Mapping[str, Any] | None) -> TrainerSettings:
-    section = {"class_path": "stillroom.runs.settings.TrainerSettings"}
-    return spec("trainer", {**section, "init_args": {**(trainer or {}), "max_epochs": epochs}}, home="").make()
+    try:
+        return sections.settings({**(trainer or {}), "max_epochs": epochs})
+    except StillroomError as error:
+        if error.where != "trainer.max_epochs":
+            raise
+        raise StillroomError(error.problem, where="epochs", expected=error.expected, got=error.got) from None

@@ -23,7 +23,7 @@ from stillroom.errors import StillroomError
 from stillroom.runs.check import check, check_companions, check_terms, dry_batch
 from stillroom.runs.checkpoints import Checkpoints, read_checkpoint
 from stillroom.runs.conclude import conclude
-from stillroom.runs.folder import is_first_process, write_config
+from stillroom.runs.folder import is_first_process, unless_refused, write_config
 from stillroom.runs.history import History
 from stillroom.runs.job import Job
 from stillroom.runs.progress import ProgressBar
@@ -79,12 +79,23 @@ def fit(job: Job, *, checkpoint: Path | None = None) -> Run:
         with _quiet():
             callbacks = [StepRandomness(job.seed), history, *_progress(job, task.metric), interruption, checkpoints]
             trainer = _trainer(job, distiller, callbacks)
-            if is_first_process():
-                write_config(job.folder, dict(job.config), notes=notes)
-            _train(trainer, algorithm, job, checkpoint, interruption)
+            with unless_refused(job.folder):
+                if is_first_process():
+                    write_config(job.folder, dict(job.config), notes=notes)
+                _train(trainer, algorithm, job, checkpoint, interruption)
     finally:
         distiller.release()
     return conclude(job, algorithm, trainer, history, checkpoints)
+
+
+def rehearse(job: Job, teachers: Mapping[str, nn.Module] | None = None) -> None:
+    """As of :func:`rehearsed`, and ask for the devices, too: what would end the training at its start is found now."""
+    distiller = rehearsed(job, teachers).distiller
+    try:
+        with _quiet():
+            _trainer(job, distiller, [])
+    finally:
+        distiller.release()
 
 
 def rehearsed(job: Job, teachers: Mapping[str, nn.Module] | None = None) -> Algorithm:
@@ -233,7 +244,9 @@ def _trainer(job: Job, distiller: Distiller, callbacks: list[Callback]) -> Train
             num_sanity_val_steps=0,
         )
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
-        raise StillroomError(_one_line(error), where="trainer") from error
+        got = ", ".join(f"trainer.{key}={settings[key]}" for key in ("accelerator", "devices", "strategy", "precision"))
+        fix = "" if settings["accelerator"] == "auto" else "trainer.accelerator=auto takes what there is."
+        raise StillroomError(_one_line(error), where="trainer", got=got, fix=fix) from error
     if (launched := int(os.environ.get("WORLD_SIZE") or trainer.world_size)) != trainer.world_size:
         raise StillroomError(
             "all trainings of processes that were launched together must use all of them",

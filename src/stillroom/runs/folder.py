@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
@@ -15,10 +17,12 @@ from stillroom.errors import StillroomError
 from stillroom.files import read_text, write_text
 
 RUNS = Path("runs")
+WEIGHTS = (".ckpt", ".safetensors", ".pt", ".pth")
+"""How the names of files of weights end."""
 CHOSEN = "STILLROOM_RUN"
 
 
-def new_folder(name: str, out: Path | None) -> Path:
+def new_folder(name: str, out: Path | None, *, fix: str = "Resume it with -r, or choose another --out.") -> Path:
     """The folder for a new run, not made yet: ``out``, or ``runs/<name>-<time>``.
 
     Processes that Lightning launches for further devices run the whole command again; they find the first one's choice
@@ -34,7 +38,7 @@ def new_folder(name: str, out: Path | None) -> Path:
             raise StillroomError("processes launched from outside cannot agree on a folder's name", fix="Give --out.")
         return Path(chosen)
     folder = _unused(RUNS / f"{name}-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}") if out is None else Path(out)
-    expect_new(folder, fix="Resume it with -r, or choose another --out.")
+    expect_new(folder, fix=fix)
     os.environ[CHOSEN] = str(folder)
     return folder
 
@@ -68,6 +72,35 @@ def last_checkpoint(folder: Path) -> Path | None:
     """The checkpoint to go on from; None where none was written yet."""
     path = folder / "checkpoints" / "last.ckpt"
     return path if path.is_file() else None
+
+
+@contextmanager
+def unless_refused(folder: Path) -> Generator[None]:
+    """What the block writes into a new folder stays, unless an error ends it before there is a checkpoint.
+
+    The same command may run again then.
+    """
+    begun = folder.is_dir() and any(folder.iterdir())
+    try:
+        yield
+    except StillroomError:
+        if is_first_process() and not begun and last_checkpoint(folder) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def home_of(weights: Path) -> tuple[Path, Sequence[str]]:
+    """Where it is said which model a file of weights belongs to: the folder, and the files in it that may say so."""
+    if weights.suffix != ".ckpt":
+        return weights.parent, ("model.json",)
+    inside = weights if weights.parent.name == "checkpoints" else weights.resolve()
+    return inside.parent.parent, ("model.json", "config.yaml")
+
+
+def is_bare(weights: Path) -> bool:
+    """Whether nothing says which model a file of weights belongs to."""
+    folder, names = home_of(weights)
+    return not any((folder / name).is_file() for name in names)
 
 
 def write_config(folder: Path, config: dict[str, Any], *, notes: Sequence[str] = ()) -> None:

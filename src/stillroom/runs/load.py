@@ -11,12 +11,16 @@ from torch import nn
 from stillroom.errors import StillroomError
 from stillroom.export import ModelCard, read_plain
 from stillroom.models import load_weights
+from stillroom.recorders import expect_model
 from stillroom.runs.build import spec
 from stillroom.runs.checkpoints import read_checkpoint
-from stillroom.runs.folder import read_config
+from stillroom.runs.folder import home_of, is_bare, read_config
 
 PRETRAINED = {"weights": None, "pretrained": False}
 """Arguments that would fetch weights only to have them overwritten."""
+
+KINDS = "a run folder, a checkpoint in one, or a model file with its model.json"
+"""What a model is loaded from."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ def load(source: str | Path, model: nn.Module | None = None) -> nn.Module:
     Raises:
         StillroomError: there is nothing to load, ``model`` is needed, or the weights are another model's.
     """
+    if model is not None:
+        expect_model(model, "model")
     path = Path(source)
     if model is not None and path.is_file():
         weights = path
@@ -69,18 +75,16 @@ def find_source(source: str | Path) -> Source:
         card = read_plain(path)
         return Source(path, card.weights, card)
     if not path.is_file():
-        raise StillroomError("there is no such file or folder", where=str(source))
-    if path.suffix == ".ckpt":
-        folder = path.parent.parent
-        return Source(folder, path, _card(folder, path))
-    if not (path.parent / "model.json").is_file():
+        raise StillroomError("there is no such file or folder", where=str(source), expected=KINDS)
+    folder, names = home_of(path)
+    if is_bare(path):
         raise StillroomError(
             "nothing says which model these weights belong to",
             where=str(path),
-            expected=f"a model.json in {path.parent}",
-            fix="Name a run folder, or pass the model: load(file, model).",
+            expected=f"{' or '.join(names)} in {folder.resolve()}",
+            fix="Name a run folder or a file in one; in Python pass the model: load(file, model).",
         )
-    return Source(path.parent, path, read_plain(path.parent))
+    return Source(folder, path, _card(folder, path))
 
 
 def rebuild(card: ModelCard, where: str) -> nn.Module:
@@ -113,6 +117,7 @@ def _card(folder: Path, weights: Path) -> ModelCard:
 def _no_model(folder: Path) -> StillroomError:
     inner = sorted(path.parent.name for path in folder.glob("*/model.json"))
     fix = f"It is a comparison; name one of its runs: {', '.join(inner)}." if inner else ""
-    if not inner and (folder / "checkpoints").is_dir():
-        fix = f"The run has not ended; name a checkpoint: {folder / 'checkpoints' / 'last.ckpt'}."
+    for last in (folder / "checkpoints" / "last.ckpt", folder / "last.ckpt"):
+        if last.is_file():
+            fix = f"Name a checkpoint: {last}."
     return StillroomError("this folder holds no trained model", where=str(folder), expected="model.json", fix=fix)

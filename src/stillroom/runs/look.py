@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from stillroom.data import DataModule
 from stillroom.diagnosis import Similarity, similarity
 from stillroom.diagnosis.similarity import values_at
-from stillroom.errors import StillroomError
+from stillroom.errors import StillroomError, did_you_mean
 from stillroom.models import timm
 from stillroom.programs import TensorInfo, trace
-from stillroom.recipes import is_recipe
-from stillroom.recorders import FunctionInfo, ParameterInfo, SiteInfo, list_functions, list_parameters, list_sites
+from stillroom.recipes import is_recipe, shipped
+from stillroom.recorders import CallInfo, ParameterInfo, SiteInfo, list_calls, list_parameters, list_sites
 from stillroom.reports import read_run
 from stillroom.runs.build import spec
 from stillroom.runs.load import find_source, load
@@ -33,10 +33,10 @@ COMPARED = 256
 
 @dataclass(frozen=True)
 class Inside:
-    """What recorders can read of a model: its modules, the functions of PyTorch that it calls, its parameters."""
+    """What recorders can read of a model: its modules, the functions and methods that it calls, its parameters."""
 
     sites: list[SiteInfo]
-    functions: list[FunctionInfo]
+    calls: list[CallInfo]
     parameters: list[ParameterInfo]
 
 
@@ -108,7 +108,7 @@ def inspect_model(found: Specimen) -> Inside:
     """
     model, inputs = found.model, torch.zeros(2, *found.shape)
     try:
-        return Inside(list_sites(model, inputs), list_functions(model, inputs), list_parameters(model))
+        return Inside(list_sites(model, inputs), list_calls(model, inputs), list_parameters(model))
     except (RuntimeError, TypeError, ValueError) as error:
         raise _refused(found, error) from error
 
@@ -206,12 +206,22 @@ def _named_model(name: str) -> nn.Module:
     for home in ("stillroom.models", "torchvision.models"):
         if callable(getattr(importlib.import_module(home), name, None)):
             return spec("model", f"{home}.{name}", home=home).make()
-    return timm(name)
+    try:
+        return timm(name)
+    except StillroomError as error:
+        if error.where != "name":
+            raise
+    libraries = [importlib.import_module(each) for each in ("torchvision.models", "timm")]
+    own = importlib.import_module("stillroom.models").__all__
+    known = [*shipped(), *own, *(each for library in libraries for each in library.list_models())]
+    what = f"there is no recipe, run folder, class path, torchvision or timm model {name!r}"
+    raise StillroomError(what, fix=did_you_mean(name, known))
 
 
 def _refused(found: Specimen, error: Exception) -> StillroomError:
+    shape = (3, 32, 32) if found.data is None else found.data.input_shape
     return StillroomError(
         f"{type(found.model).__name__} does not take an input of shape (2, {', '.join(map(str, found.shape))})",
         got=" ".join(str(error).split())[:200],
-        fix="Give the shape of one input: --input 3,32,32.",
+        fix=f"Give the shape of one input: --input {','.join(map(str, shape))}.",
     )

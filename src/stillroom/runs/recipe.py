@@ -23,7 +23,7 @@ from stillroom.runs.folder import WEIGHTS, is_bare
 from stillroom.runs.overrides import HOMES, overridden
 from stillroom.runs.settings import TrainerSettings
 from stillroom.runs.team import SHARED
-from stillroom.runs.terms import TermSpec, term_specs, weight
+from stillroom.runs.terms import TermSpec, make_terms, term_specs, weight
 from stillroom.runs.variants import chosen
 
 STUDENT_KEYS = ("name", "student", "alone", "task_weight", "terms", "deliveries", "inherit", "algorithm")
@@ -80,7 +80,7 @@ class Recipe:
         Raises:
             StillroomError: names the term and the key.
         """
-        return {name: term.make() for name, term in self.terms.items()}
+        return make_terms(self.terms)
 
     def make_deliveries(self) -> dict[str, Delivery]:
         return {name: cast("Delivery", delivery.make()) for name, delivery in self.deliveries.items()}

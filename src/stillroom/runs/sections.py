@@ -12,6 +12,7 @@ from stillroom.runs.build import Spec, mapping, spec
 from stillroom.runs.overrides import DELIVERIES, HOMES
 from stillroom.runs.settings import TrainerSettings
 
+LARGEST_SEED = 2**62 - 1
 SHARED_BY_ALGORITHMS = ("distiller", "optimizer", "scheduler", "scheduler_interval", "task", "task_weight")
 
 
@@ -64,6 +65,6 @@ def name(given: str) -> str:
 
 
 def seed(given: object) -> int:
-    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given < 2**62:
-        raise StillroomError("this must be a whole number from 0", where="seed", got=repr(given))
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= LARGEST_SEED:
+        raise StillroomError(f"this must be a whole number from 0 to {LARGEST_SEED}", where="seed", got=repr(given))
     return given

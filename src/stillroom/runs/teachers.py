@@ -14,10 +14,10 @@ from stillroom.data import DataModule
 from stillroom.distillers import Ensemble, Teacher
 from stillroom.errors import StillroomError, did_you_mean
 from stillroom.models import load_weights
-from stillroom.recipes import is_recipe, shipped
+from stillroom.recipes import find_recipe, is_recipe, shipped
 from stillroom.runs.assess import assessed
 from stillroom.runs.build import spec
-from stillroom.runs.folder import RUNS, is_finished
+from stillroom.runs.folder import RUNS, WEIGHTS, is_finished
 from stillroom.runs.job import Trained
 from stillroom.runs.load import find_source, load
 from stillroom.runs.overrides import HOMES
@@ -87,7 +87,8 @@ def trained_teachers(recipe: Recipe, data: DataModule, training: Training) -> di
         check, folder = bool(each.section.get("check", True)), each.folder
         seat = each.seated(network, data)
         own = folder if seat is network else None  # its run knows nothing of the classes that it is asked for here
-        trained[name] = assessed(seat, data, task=task, folder=own, check=check, where=each.where)
+        unchecked = f"{each.where}.check=false"
+        trained[name] = assessed(seat, data, task=task, folder=own, check=check, where=each.where, unchecked=unchecked)
     together = _ensembles(recipe, {name: each.network for name, each in trained.items()})
     for name, network in together.items():
         trained[name] = assessed(network, data, task=task, where=f"teachers.{name}")
@@ -222,13 +223,13 @@ def _weighted(section: Any, where: str) -> nn.Module:
 
 def _named(given: str, section: Mapping[str, Any], where: str) -> _Found:
     path = Path(given)
-    if path.is_dir() or path.suffix in (".ckpt", ".safetensors", ".pt", ".pth"):
+    if path.is_dir() or path.suffix in WEIGHTS:
         try:
             return _Found(where, section, load(path), path if path.is_dir() else None)
         except StillroomError as error:
             raise _of(error, where) from None
     if is_recipe(given):
-        return _to_keep(read_recipe(given), section, where)
+        return _to_keep(read_recipe(find_recipe(given, where=where)), section, where)
     raise StillroomError(
         f"there is no teacher {given!r}",
         where=where,
@@ -239,7 +240,7 @@ def _named(given: str, section: Mapping[str, Any], where: str) -> _Found:
 
 def _of(error: StillroomError, key: str) -> StillroomError:
     """The error about a file, with the key that named the file."""
-    where = f"{key}: {error.where}"
+    where = key if error.where is None else f"{key}: {error.where}"
     return StillroomError(error.problem, where=where, expected=error.expected, got=error.got, fix=error.fix)
 
 

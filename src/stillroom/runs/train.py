@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +14,10 @@ from stillroom.algorithms import Algorithm, Offline
 from stillroom.data import DataModule
 from stillroom.errors import StillroomError
 from stillroom.runs.check import check
-from stillroom.runs.fit import fit, rehearsed
+from stillroom.runs.fit import fit, rehearse
 from stillroom.runs.folder import is_finished, last_checkpoint, new_folder, read_config
 from stillroom.runs.job import Job, Role
+from stillroom.runs.load import find_source
 from stillroom.runs.overrides import overridden
 from stillroom.runs.recipe import Recipe, checked
 from stillroom.runs.run import Run
@@ -52,7 +52,7 @@ def resume(source: str | Path, overrides: list[str] | None = None) -> Run:
     """
     path = Path(source)
     is_file = path.suffix == ".ckpt"
-    folder = path.parent.parent if is_file else path
+    folder = find_source(path).folder if is_file else path
     for word in overrides or []:
         if not word.startswith(RESUMABLE):
             raise StillroomError(
@@ -82,7 +82,9 @@ def stopped(folder: Path) -> dict[str, Any]:
             fix="Call distill() or compare() with the same arguments and resume=True.",
         )
     if is_finished(folder):
-        raise StillroomError("this run has ended already", where=str(folder), fix="See its report.html.")
+        told = (folder / "report.html").is_file()
+        fix = "See its report.html." if told else f"Write its report: stillroom report {folder}"
+        raise StillroomError("this run has ended already", where=str(folder), fix=fix)
     return config
 
 
@@ -100,15 +102,11 @@ def training_for(pupil: Job) -> Training:
     First networks that have learned nothing show that they can teach: a site or a shape that is wrong does not depend
     on what a teacher knows, and is better found now than after hours.
     """
-    return Training(check=_check_teacher, rehearse=partial(_rehearse, pupil), train=_train_teacher)
+    return Training(check=_check_teacher, rehearse=partial(rehearse, pupil), train=_train_teacher)
 
 
 def _check_teacher(recipe: Recipe, folder: Path) -> None:
     check(make_job(recipe, make_data(recipe), folder, "teacher"))
-
-
-def _rehearse(pupil: Job, teachers: Mapping[str, nn.Module]) -> None:
-    rehearsed(pupil, teachers).distiller.release()
 
 
 def _train_teacher(recipe: Recipe, folder: Path) -> None:
