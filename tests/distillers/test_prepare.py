@@ -127,7 +127,9 @@ def test_after_a_failed_one_another_may_succeed() -> None:
     with pytest.raises(StillroomError, match="connectors are still to be inferred"):
         list(distiller.parameters())
     distiller = Distiller(Net(4), Net(6), terms={"hint": hint("conv")})
-    with pytest.raises(RuntimeError):
+    with pytest.raises(
+        StillroomError, match=r"^prepare: a teacher does not take these inputs; got RuntimeError: Given "
+    ):
         distiller.prepare(torch.randn(4, 2, 4, 4))
     distiller.prepare(images())
     assert len(distiller.connectors) == 1
@@ -215,8 +217,10 @@ def test_what_auto_cannot_adapt_names_the_term(term: Term, message: str) -> None
         Distiller(Net(4), Half(), terms={"hint": term}).prepare(images())
 
 
+@pytest.mark.parametrize("prepares", [True, False])
 @pytest.mark.parametrize(("side", "site"), [("student", "student/"), ("teacher", "teacher/")])
-def test_probabilities_where_logits_are_read(side: str, site: str) -> None:
+def test_probabilities_where_logits_are_read(side: str, site: str, *, prepares: bool) -> None:
+    """Found in the dry batch, or without one in the first."""
     models = {"student": Mlp(), "teacher": Mlp()}
     models[side] = nn.Sequential(models[side], nn.Softmax(1))
     distiller = Distiller(models["student"], models["teacher"])
@@ -225,7 +229,16 @@ def test_probabilities_where_logits_are_read(side: str, site: str) -> None:
         "that are non-negative and sum to 1. Take the softmax out of the model, or choose the site before it."
     )
     with pytest.raises(StillroomError, match=quoted(message)):
-        distiller.prepare(vectors())
+        (distiller.prepare if prepares else distiller)(vectors())
+
+
+@pytest.mark.parametrize("who", ["the student", "a teacher"])
+def test_a_model_that_does_not_take_the_inputs(who: str) -> None:
+    models = [Mlp(), Mlp()]
+    models[who == "a teacher"] = nn.Linear(3, 2)
+    message = f"prepare: {who} does not take these inputs; got RuntimeError: "
+    with pytest.raises(StillroomError, match=f"^{re.escape(message)}"):
+        Distiller(*models).prepare(vectors())
 
 
 def test_probabilities_are_no_matter_elsewhere() -> None:

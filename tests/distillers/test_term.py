@@ -242,6 +242,10 @@ def test_one_connector_at_two_sites_runs_at_each() -> None:
             "extra.a: this is no site; expected [teacher/]path[:input|:output][@call][item]..., got 'b@x'.",
         ),
         (
+            lambda: Term(Open(), extra=["student/body"]),
+            "extra: these are no further arguments; expected a mapping from arguments to sites, got ['student/body'].",
+        ),
+        (
             lambda: Term(Open(), extra={"a": "layer4"}),
             'extra.a: an extra value must say which model it comes from; expected "student/..." or a teacher\'s name '
             "in front (\"teacher/...\" where there is one), got 'layer4'.",

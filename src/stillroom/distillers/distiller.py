@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 import torch
@@ -74,6 +75,7 @@ class Distiller(nn.Module):
         self._taps: dict[str, Tap] = {}
         self._taken = {name for term in self.terms.values() for name in term.context}
         self._ready = all(term.connector != "auto" for term in self.terms.values())
+        self._examined = False
         self._active: list[tuple[Line, float]] = []
         self._delivering: list[Courier] = []
         self.epoch = self.step = 0
@@ -90,11 +92,16 @@ class Distiller(nn.Module):
         Raises:
             StillroomError: ``prepare`` is due; a module did not run; shapes differ; an argument of a loss is missing or
                 misspelt; a loss is not finite (on the CPU; elsewhere see :meth:`Distilled.check`). Each names the term.
+                Without ``prepare``, at the first call: probabilities stand where a loss reads logits.
         """
         if not self._ready:
             raise _unprepared()
         expect_spelt(context, self._taken)
         output, values = self._gathered(inputs, taught)
+        if not self._examined and not torch.compiler.is_compiling():
+            for line, _ in self._active:
+                line.expect_logits(values)
+            self._examined = True
         losses: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
         total: Tensor | None = None
@@ -131,8 +138,8 @@ class Distiller(nn.Module):
             context: as of :meth:`forward`; where none is taken by a term, those that need some are not computed.
 
         Raises:
-            StillroomError: as of :meth:`forward`; a connector or a loss fails; probabilities stand where a loss reads
-                logits.
+            StillroomError: as of :meth:`forward`; a model, a connector or a loss fails; probabilities stand where a
+                loss reads logits.
         """
         expect_spelt(context, self._taken)
         passed = any(context.get(name) is not None for name in self._taken)
@@ -142,8 +149,10 @@ class Distiller(nn.Module):
             line.meet(networks)
         with untouched(self):
             reading, teaching = self._read(self._lines, self._couriers)
-            values = _taught(teaching, inputs)
-            reading.run(inputs, values, self._couriers)
+            with _naming("a teacher"):
+                values = _taught(teaching, inputs)
+            with _naming("the student"):
+                reading.run(inputs, values, self._couriers)
             like = next((parameter for parameter in self.student.parameters() if parameter.is_floating_point()), None)
             adapted: dict[tuple[int, str], Any] = {}
             for line in self._lines:
@@ -152,7 +161,7 @@ class Distiller(nn.Module):
                 if passed or line.can_compute(context):
                     line.rehearse(values, context, adapted)
         self.connectors.update({line.name: line.connector for line in self._lines if line.connector is not None})
-        self._ready = True
+        self._ready = self._examined = True
 
     def at(self, *, epoch: int | None = None, step: int | None = None) -> None:
         """Set the clock of the schedules: the epoch and the optimizer step, both counted from 0."""
@@ -260,6 +269,18 @@ def _taught(teaching: Sequence[Reads], inputs: tuple[Any, ...]) -> dict[str, Any
     for reading in teaching:
         reading.run(inputs, taught)
     return taught
+
+
+@contextmanager
+def _naming(model: str) -> Generator[None]:
+    """Say of which model it was that it failed."""
+    try:
+        yield
+    except StillroomError:
+        raise
+    except Exception as error:  # a model can fail in as many ways as there are models
+        got = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise StillroomError(f"{model} does not take these inputs", where="prepare", got=got) from error
 
 
 def _unprepared() -> StillroomError:

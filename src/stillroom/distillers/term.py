@@ -65,6 +65,7 @@ class Term:
         self.is_tuple = _is_sequence(student), _is_sequence(teacher)
         self.connector = _adapter("connector", connector, student)
         self.teacher_connector = _adapter("teacher_connector", teacher_connector, teacher)
+        _expect_mapping(extra)
         self.extra = {name: _extra(name, given) for name, given in (extra or {}).items()}
         self.weight = as_schedule(weight)
         self.operands, self.context = _arguments(loss, self.extra)
@@ -106,6 +107,12 @@ def _site(where: str, given: object) -> Site:
             fix="Record it on its own: with kd.record(model, name=Gradients(...)).",
         )
     return site
+
+
+def _expect_mapping(extra: object) -> None:
+    if extra is not None and not isinstance(extra, Mapping):
+        expected = "a mapping from arguments to sites"
+        raise StillroomError("these are no further arguments", where="extra", expected=expected, got=repr(extra))
 
 
 def _extra(name: str, given: SiteLike | Sequence[SiteLike]) -> Site | tuple[Site, ...]:
