@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,15 @@ def _threads_of_a_worker() -> None:
     if os.environ.get("PYTEST_XDIST_WORKER"):
         torch.set_num_threads(1)
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _latencies_in_no_time() -> Iterator[None]:
+    """Every run ends with them; here one pass of the model is enough."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("SECONDS", "WARM_UP_SECONDS"):
+            patch.setattr(f"stillroom.export.measure.{name}", 0.0)
+        yield
 
 
 class _WithoutFloat64(torch.Tensor):

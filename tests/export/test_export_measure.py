@@ -11,6 +11,13 @@ from torch import Tensor, nn
 
 from stillroom.errors import StillroomError
 from stillroom.export import model_facts
+from stillroom.export.measure import SECONDS, WARM_UP_SECONDS
+
+
+@pytest.fixture(autouse=True)
+def _as_long_as_for_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stillroom.export.measure.SECONDS", SECONDS)
+    monkeypatch.setattr("stillroom.export.measure.WARM_UP_SECONDS", WARM_UP_SECONDS)
 
 
 class Slow(nn.Module):
@@ -55,10 +62,11 @@ def test_modes_come_back_after_an_error() -> None:
 
 
 def test_a_slow_model_runs_a_bounded_time() -> None:
+    assert (SECONDS, WARM_UP_SECONDS) == (0.5, 0.1)
     model = Slow()
     start = time.perf_counter()
     model_facts(model, torch.rand(100, 2))
-    # Warm-ups of 0.1 s and measurements of 0.5 s, each over by no more than one run of 0.4 s.
+    # Two warm-ups and two measurements, each over by no more than one run of 0.4 s.
     assert time.perf_counter() - start < 5.0
     assert len([size for size, _, _ in model.seen if size == 100]) >= 2
 

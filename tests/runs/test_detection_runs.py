@@ -47,8 +47,6 @@ def compared(shapes, tmp_path_factory):
     place = tmp_path_factory.mktemp("detection")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        patch.setattr("stillroom.export.measure.SECONDS", 0.0)
-        patch.setattr("stillroom.export.measure.WARM_UP_SECONDS", 0.0)
         patch.delenv("STILLROOM_RUN", raising=False)
         compare_recipe(tiny(shapes), seeds=1, out="comparison")
     return place

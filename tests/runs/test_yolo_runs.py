@@ -36,8 +36,6 @@ def place(shapes, tmp_path_factory):
     place = tmp_path_factory.mktemp("yolo")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        patch.setattr("stillroom.export.measure.SECONDS", 0.0)
-        patch.setattr("stillroom.export.measure.WARM_UP_SECONDS", 0.0)
         patch.delenv("STILLROOM_RUN", raising=False)
         train(tiny(shapes, "trainer.checkpoint_steps=2", "trainer.checkpoint_keep=2"), out="run")
     return place
