@@ -21,10 +21,11 @@ from stillroom.runs.teachers import Training, trained_teachers
 from stillroom.runs.train import make_data, make_job
 
 RECIPES = list(shipped())
-DETECTION = [name for name in RECIPES if read_recipe(name).task == "detection"]
+READ = {name: read_recipe(name) for name in RECIPES}
+DETECTION = [name for name in RECIPES if READ[name].task == "detection"]
 YOLO = [name for name in DETECTION if name.startswith("yolov3")]
-ALGORITHMS = [name for name in RECIPES if read_recipe(name).algorithm is not None]
-NOISE = [name for name in RECIPES if read_recipe(name).data.class_path == "stillroom.data.Noise"]
+ALGORITHMS = [name for name in RECIPES if READ[name].algorithm is not None]
+NOISE = [name for name in RECIPES if READ[name].data.class_path == "stillroom.data.Noise"]
 CIFAR = {"CIFAR10": 10, "CIFAR100": 100}
 QUICK = (
     "trainer.max_epochs=1",
@@ -48,12 +49,12 @@ QUICK_CHAIN = [f"{who}trainer.{word}" for who in ("", "teacher.") for word in ("
 
 
 def on(name, data):
-    return read_recipe(name).data.class_path == f"stillroom.data.{data}"
+    return READ[name].data.class_path == f"stillroom.data.{data}"
 
 
 def measured_on(name):
     """The section of the data with real images, where a student learns from noise; else of the data."""
-    section = read_recipe(name).plain()["data"]
+    section = READ[name].plain()["data"]
     return section["init_args"]["validation"] if name in NOISE else section
 
 
@@ -137,7 +138,7 @@ def words(data_root, shapes, photos, monkeypatch, tmp_path_factory):
         if isinstance(teacher, str):
             return [*QUICK, *own, *root, f"teacher={chained(teacher)}"]
         taught = [*QUICK_TEACHER, *(f"teacher.{word}" for word in own)] if teacher is not None else []
-        team = [each for each, section in read_recipe(name).teachers.items() if "model" in section]
+        team = [each for each, section in READ[name].teachers.items() if "model" in section]
         return [*QUICK, *own, *root, *taught, *(f"teachers.{each}.{word}" for each in team for word in QUICK_SEAT)]
 
     def chained(name):

@@ -10,7 +10,7 @@ from argparse import ArgumentError
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -194,7 +194,9 @@ def _imported(where: str, class_path: str) -> Callable[..., Any]:
     return target
 
 
-def _parser(target: Callable[..., Any], skip: Sequence[str]) -> tuple[Any, list[str]]:
+@lru_cache(maxsize=64)
+def _parser(target: Callable[..., Any], skip: tuple[str, ...]) -> tuple[Any, list[str]]:
+    """The parser of its arguments, and their names: kept, for reading signatures is most of reading a recipe."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
@@ -207,7 +209,7 @@ def _typed(
     where: str, target: Callable[..., Any], given: dict[str, Any], skip: Sequence[str]
 ) -> tuple[dict[str, Any], Callable[[], dict[str, Any]]]:
     """The arguments with their types applied: all of them as YAML holds them, and what makes objects of those given."""
-    parser, names = _parser(target, skip)
+    parser, names = _parser(target, tuple(skip))
     label = getattr(target, "__name__", str(target))
     for name in given:
         if name not in names:
