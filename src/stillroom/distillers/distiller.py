@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import torch
@@ -15,7 +14,7 @@ from stillroom.distillers.courier import Courier
 from stillroom.distillers.distilled import Distilled
 from stillroom.distillers.line import STUDENT, Line, Values
 from stillroom.distillers.reading import Reading
-from stillroom.distillers.scope import untouched
+from stillroom.distillers.scope import naming, untouched
 from stillroom.distillers.teacher import Teacher
 from stillroom.distillers.term import Term, default_terms
 from stillroom.errors import StillroomError
@@ -149,9 +148,9 @@ class Distiller(nn.Module):
             line.meet(networks)
         with untouched(self):
             reading, teaching = self._read(self._lines, self._couriers)
-            with _naming("a teacher"):
+            with naming("a teacher"):
                 values = _taught(teaching, inputs)
-            with _naming("the student"):
+            with naming("the student"):
                 reading.run(inputs, values, self._couriers)
             like = next((parameter for parameter in self.student.parameters() if parameter.is_floating_point()), None)
             adapted: dict[tuple[int, str], Any] = {}
@@ -269,18 +268,6 @@ def _taught(teaching: Sequence[Reads], inputs: tuple[Any, ...]) -> dict[str, Any
     for reading in teaching:
         reading.run(inputs, taught)
     return taught
-
-
-@contextmanager
-def _naming(model: str) -> Generator[None]:
-    """Say of which model it was that it failed."""
-    try:
-        yield
-    except StillroomError:
-        raise
-    except Exception as error:  # a model can fail in as many ways as there are models
-        got = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise StillroomError(f"{model} does not take these inputs", where="prepare", got=got) from error
 
 
 def _unprepared() -> StillroomError:

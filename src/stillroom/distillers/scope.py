@@ -1,4 +1,4 @@
-"""Running a model on the side: whatever it changes is put back."""
+"""Running a model on the side: whatever it changes is put back, and its failure has its name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+
+from stillroom.errors import StillroomError
 
 
 @contextmanager
@@ -29,3 +31,15 @@ def untouched(model: nn.Module) -> Generator[None, None, None]:
             for module, name, buffer, before in buffers:
                 buffer.copy_(before)
                 module._buffers[name] = buffer  # pyright: ignore[reportPrivateUsage] - a model may have rebound it
+
+
+@contextmanager
+def naming(model: str) -> Generator[None]:
+    """Say of which model it was that it failed."""
+    try:
+        yield
+    except StillroomError:
+        raise
+    except Exception as error:  # a model can fail in as many ways as there are models
+        got = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise StillroomError(f"{model} does not take these inputs", where="prepare", got=got) from error
