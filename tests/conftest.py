@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -20,11 +21,15 @@ OBJECT = (
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _threads_of_a_worker() -> None:
-    """The tests share the cores: threads of two workers would only wait for each other."""
+def _processes() -> None:
+    """The tests share the cores: threads of two workers would only wait for each other, and imports take seconds."""
     if os.environ.get("PYTEST_XDIST_WORKER"):
         torch.set_num_threads(1)
-        os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process would compile everything again
+    # The server imports these once, and a process that is forked from it starts at once, with this environment.
+    multiprocessing.set_forkserver_preload(["stillroom.cli.main", "stillroom.runs.use", "sklearn.datasets"])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,6 +38,16 @@ def _latencies_in_no_time() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("SECONDS", "WARM_UP_SECONDS"):
             patch.setattr(f"stillroom.export.measure.{name}", 0.0)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _charts_in_no_time(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Half of what a tiny run takes is drawn; that is asked for in tests of reports, of all recipes and of the docs."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name in ("algorithms", "cli", "runs"):
+            for name in ("lines", "shares"):
+                patch.setattr(f"stillroom.reports.charts.{name}", lambda *_, **__: "<svg></svg>")
         yield
 
 

@@ -40,7 +40,7 @@ def in_one() -> dict[str, Tensor]:
 
 
 def in_two(folder: Path) -> list[dict[str, Tensor]]:
-    multiprocessing.spawn(_work, args=(str(folder),), nprocs=PROCESSES)
+    multiprocessing.start_processes(_work, args=(str(folder),), nprocs=PROCESSES, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt") for rank in range(PROCESSES)]
 
 

@@ -256,9 +256,8 @@ def test_the_weights_of_the_objectives() -> None:
     assert make(DAFL, **none).objective(x) == 0
 
 
-def test_two_processes_equal_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_equal_one(tmp_path: Path) -> None:
     """They begin with the generator of the first, and step by the mean of their gradients."""
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     expected = data_free_processes.in_one()
     for found in data_free_processes.in_two(tmp_path):
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)

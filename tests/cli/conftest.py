@@ -7,14 +7,11 @@ from pathlib import Path
 import pytest
 
 from stillroom.cli.main import main
-from stillroom.export import measure
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Latencies are measured by one run, no choice of an earlier test lingers in the environment, lines are long."""
-    monkeypatch.setattr(measure, "SECONDS", 0.0)
-    monkeypatch.setattr(measure, "WARM_UP_SECONDS", 0.0)
+    """No choice of an earlier test lingers in the environment, lines are long."""
     monkeypatch.delenv("STILLROOM_RUN", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("rich._console", None)  # one that an earlier test has made would keep its own width

@@ -1,11 +1,11 @@
-"""Feeds a reference with a sample, and takes its gradient by small steps."""
+"""Feeds a reference with a sample, and takes its slopes by small steps."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from loss_runs import alone
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 _STEP = 1e-5
+_DIRECTIONS = 8
 
 
 def arrays(tree: Any) -> Any:
@@ -49,19 +50,30 @@ class Oracle:
         sides = (self.student, self.teacher)[: self._operands]
         return np.asarray(self._reference(*sides, **self._keywords), dtype=np.float64)
 
-    def slopes(self, of: Any, cotangent: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """The gradient of ``sum(cotangent * value)`` by every array of ``of``, one of this oracle's sides or states."""
+    def slopes(self, of: Any, cotangent: NDArray[np.float64]) -> list[Slopes]:
+        """How ``sum(cotangent * value)`` rises with every array of ``of``, one of this oracle's sides or states."""
         several = of if isinstance(of, tuple) else (of,)
         return [_slopes(lambda: float((cotangent * self.value()).sum()), array) for array in several]
 
 
-def _slopes(function: Callable[[], float], at: NDArray[np.float64]) -> NDArray[np.float64]:
-    slopes = np.zeros_like(at)
-    for index in np.ndindex(at.shape):
-        here = at[index]
-        at[index] = here + _STEP
+class Slopes(NamedTuple):
+    """Along some directions of unit length, which stand below each other."""
+
+    directions: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+
+def _slopes(function: Callable[[], float], at: NDArray[np.float64]) -> Slopes:
+    """Along each axis where those are few; else along random directions, which leave no component out."""
+    few = at.size <= _DIRECTIONS
+    drawn = np.eye(at.size) if few else np.random.default_rng(0).standard_normal((_DIRECTIONS, at.size))
+    directions = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    here, values = at.copy(), []
+    for direction in directions:
+        step = _STEP * direction.reshape(at.shape)
+        at[...] = here + step
         above = function()
-        at[index] = here - _STEP
-        slopes[index] = (above - function()) / (2 * _STEP)
-        at[index] = here
-    return slopes
+        at[...] = here - step
+        values.append((above - function()) / (2 * _STEP))
+    at[...] = here
+    return Slopes(directions, np.array(values))

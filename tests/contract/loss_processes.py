@@ -47,7 +47,7 @@ def in_one(subject: Subject) -> list[Tensor]:
 
 def in_two(folder: Path) -> dict[str, list[Tensor]]:
     """The same by subject's name, each process seeing half of the batch; the processes are started once for all."""
-    multiprocessing.spawn(_work, args=(str(folder),), nprocs=PROCESSES)
+    multiprocessing.start_processes(_work, args=(str(folder),), nprocs=PROCESSES, start_method="forkserver")
     return torch.load(folder / "results.pt")
 
 

@@ -67,7 +67,7 @@ class Subject:
     def build(self, **changed: Any) -> nn.Module:
         """Of a loss that learns, every copy starts with the same weights."""
         with torch.random.fork_rng(devices=()):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)
             loss = self.kind(**{**self.arguments, **changed}).double()
             if self.case.aged is not None:
                 self.case.aged(loss)

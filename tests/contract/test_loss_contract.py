@@ -113,9 +113,7 @@ def test_two_processes_equal_one(subject: Subject, two_processes: dict[str, list
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[torch.Tensor]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
-        return loss_processes.in_two(tmp_path_factory.mktemp("two"))
+    return loss_processes.in_two(tmp_path_factory.mktemp("two"))
 
 
 # What the facts say

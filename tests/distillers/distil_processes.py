@@ -55,7 +55,9 @@ def in_one(maker: Callable[[], Distiller] = make, trained: Train = train) -> dic
 
 def in_two(folder: Path, maker: Callable[[], Distiller] = make, trained: Train = train) -> list[dict[str, Tensor]]:
     """What each process got; each saw half of the batch."""
-    multiprocessing.spawn(_work, args=(str(folder), maker, trained), nprocs=PROCESSES)
+    multiprocessing.start_processes(
+        _work, args=(str(folder), maker, trained), nprocs=PROCESSES, start_method="forkserver"
+    )
     return [torch.load(folder / f"{rank}.pt") for rank in range(PROCESSES)]
 
 

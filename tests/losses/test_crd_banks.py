@@ -85,8 +85,7 @@ def test_state_holds_banks_classes_and_normalisers() -> None:
     assert sorted(made().state_dict()) == sorted(buffers + weights)
 
 
-def test_two_processes_have_the_banks_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+def test_two_processes_have_the_banks_of_one(tmp_path: Path) -> None:
     first, second = crd_processes.in_two(tmp_path)
     assert all(torch.equal(first[name], second[name]) for name in first)
     torch.testing.assert_close(first, crd_processes.in_one(), rtol=1e-10, atol=1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import pytest
 from torch import nn
@@ -12,9 +13,13 @@ from stillroom.errors import StillroomError
 from stillroom.reports.methods import HEADER, explanation, markdown, methods, rows
 
 
+@cache
+def table() -> dict[str, dict[str, str]]:
+    return {found[0]: dict(zip(HEADER, found, strict=True)) for found in rows()}
+
+
 def row(name: str) -> dict[str, str]:
-    (found,) = [found for found in rows() if found[0] == name]
-    return dict(zip(HEADER, found, strict=True))
+    return table()[name]
 
 
 def test_every_exported_loss_is_there_once():

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from stillroom.export import measure
 from stillroom.runs.train import train
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Latencies are measured by one run; no choice of an earlier test lingers in the environment."""
-    monkeypatch.setattr(measure, "SECONDS", 0.0)
-    monkeypatch.setattr(measure, "WARM_UP_SECONDS", 0.0)
+    """No choice of an earlier test lingers in the environment."""
     monkeypatch.delenv("STILLROOM_RUN", raising=False)
 
 

@@ -15,9 +15,7 @@ Place = tuple[str, int, int]
 
 def command(place: Path, words: list[str], at: Place | None = None) -> tuple[int, str]:
     """Run a command in this place: its exit status, negative for a signal that killed it, and what it said."""
-    context = multiprocessing.get_context("forkserver")  # imports once, then each process starts at once
-    context.set_forkserver_preload(["stillroom.cli.main", "stillroom.runs.use", "sklearn.datasets", __name__])
-    process = context.Process(target=_body, args=(place, words, at))
+    process = multiprocessing.get_context("forkserver").Process(target=_body, args=(place, words, at))
     process.start()
     process.join(120)
     status = process.exitcode

@@ -115,9 +115,9 @@ def train_until(folder, place, act, **options):
 
 
 def in_process(folder, place, act=die, **options):
-    context = multiprocessing.get_context("forkserver")  # imports once, then each process starts at once
-    context.set_forkserver_preload(["stillroom.runs.checkpoints", "stillroom.data", __name__])
-    process = context.Process(target=train_until, args=(folder, place, act), kwargs=options)
+    process = multiprocessing.get_context("forkserver").Process(
+        target=train_until, args=(folder, place, act), kwargs=options
+    )
     process.start()
     process.join(300)
     return process.exitcode
