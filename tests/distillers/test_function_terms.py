@@ -292,7 +292,7 @@ def test_a_path_that_leads_nowhere_names_the_term(site: Recorder, message: str) 
         (
             FunctionOutputs("torch.nn.functional.relu"),
             "terms.t.student: function 'torch.nn.functional.relu' was never called in the forward pass. What PyTorch "
-            "calls inside its own functions is not seen, nor is TorchScript. stillroom.recorders.list_functions(model, "
+            "calls inside its own functions is not seen, nor is TorchScript. stillroom.recorders.list_calls(model, "
             "x) tells what is, also of operators (+ is torch.Tensor.add). Did you mean "
             "'torch.nn.functional.softplus' or 'torch.nn.functional.linear' or 'torch.Tensor.relu_'?",
         ),

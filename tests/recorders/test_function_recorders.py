@@ -226,7 +226,7 @@ def test_a_function_that_was_not_called_says_which_names_are_watched() -> None:
         seen["a"]
     message = (
         "b: function 'torch.Tensor.__add__' was never called in the forward pass. What PyTorch calls inside its own "
-        "functions is not seen, nor is TorchScript. stillroom.recorders.list_functions(model, x) tells what is, also "
+        "functions is not seen, nor is TorchScript. stillroom.recorders.list_calls(model, x) tells what is, also "
         "of operators (+ is torch.Tensor.add)."
     )
     with pytest.raises(StillroomError, match=quoted(message)):

@@ -96,8 +96,9 @@ class Distiller(nn.Module):
         if not self._ready:
             raise _unprepared()
         expect_spelt(context, self._taken)
+        compiling = torch.compiler.is_compiling()
         output, values = self._gathered(inputs, taught)
-        if not self._examined and not torch.compiler.is_compiling():
+        if not self._examined and not compiling:
             for line, _ in self._active:
                 line.expect_logits(values)
             self._examined = True
@@ -111,7 +112,7 @@ class Distiller(nn.Module):
             weighted = loss * weight
             total = weighted if total is None else total + weighted
         distilled = Distilled(output, losses, self._zero() if total is None else total, weights)
-        if distilled.loss.is_cpu and not torch.compiler.is_compiling():
+        if distilled.loss.is_cpu and not compiling:
             distilled.check()
         return distilled
 
@@ -206,7 +207,7 @@ class Distiller(nn.Module):
 
     def _gathered(self, inputs: tuple[Any, ...], taught: Values | None) -> tuple[Any, dict[str, Any]]:
         """The student's output, and the values at all sites of the active terms."""
-        values = dict(self.teach(*inputs) if taught is None else taught)
+        values = _taught(self._teaching, inputs) if taught is None else dict(taught)
         return self._reading.run(inputs, values, self._delivering), values
 
     def _line(self, name: str, term: object) -> Line:

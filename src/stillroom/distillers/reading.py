@@ -102,38 +102,42 @@ class Reading:
             raise self._explained(unread.error, unread.key, inputs, values, couriers) from None
 
     def _run(self, inputs: tuple[Any, ...], values: dict[str, Any]) -> Any:
-        key: str | None = None
+        compiling = torch.compiler.is_compiling()
         try:
             for tap in self._open:
-                tap.open()
-            before = _versions(inputs)
-            output = self._called(inputs)
+                tap.open(compiling=compiling)
+            before = [] if compiling else _versions(inputs)
+            output = call(self._model, inputs) if compiling else self._called(inputs)
             for tap in reversed(self._open):
                 tap.stop()
-            _unspoilt(values, before)
+            for tensor, version in before:
+                if tensor._version != version:
+                    _expect_whole(values, tensor)
+            self._collect(values, output)
+            if not compiling:
+                self._wake(values)
+                self._seen = True
+        except BaseException:
+            for tap in reversed(self._open):
+                tap.forget()
+            raise
+        return output
+
+    def _collect(self, values: dict[str, Any], output: Any) -> None:
+        key = ""
+        try:
             for key, recorder, tap in self._taps:
                 calls = tap.close()
                 values[key] = calls[0] if len(calls) == 1 and key in self._plain else recorder.choose(calls)
             for key, items in self._outputs:
                 values[key] = pick(output, items) if items else output
-            key = None
-            self._wake(values)
-            for courier in self._couriers:
-                values[courier.key] = courier.collected()
-            if not torch.compiler.is_compiling():
-                self._seen = True
-        except BaseException as error:
-            for tap in reversed(self._open):
-                tap.forget()
-            if key is None or not isinstance(error, StillroomError):
-                raise
+        except StillroomError as error:
             raise _UnreadError(error, key) from None
-        return output
+        for courier in self._couriers:
+            values[courier.key] = courier.collected()
 
     def _called(self, inputs: tuple[Any, ...]) -> Any:
         """The model's output; None where the model was stopped when everything had been seen."""
-        if torch.compiler.is_compiling():
-            return call(self._model, inputs)
         stops = self._stops and self._seen
         self._missing = len(self._hooks)
         for tap, which in self._hooks:
@@ -147,9 +151,12 @@ class Reading:
 
     def _wake(self, values: dict[str, Any]) -> None:
         """What a teacher returned whose own code says inference_mode: no loss can be computed with it as it is."""
-        if self._teaches and not torch.compiler.is_compiling() and not torch.is_inference_mode_enabled():
-            for key in self._where:
-                values[key] = changed(values[key], _awake)
+        if not self._teaches or torch.is_inference_mode_enabled():
+            return
+        for key in self._where:
+            value = values[key]
+            if not isinstance(value, Tensor) or value.is_inference():
+                values[key] = changed(value, _awake)
 
     def _one_less(self) -> None:
         self._missing -= 1
@@ -199,28 +206,26 @@ def _delivering(couriers: Sequence[Courier], values: Mapping[str, Any]) -> Gener
 
 def _versions(inputs: tuple[Any, ...]) -> list[tuple[Tensor, int]]:
     """The tensors among a model's inputs, and how often each was changed in place until now."""
-    if torch.compiler.is_compiling():
-        return []
-    given = inputs[0].values() if len(inputs) == 1 and isinstance(inputs[0], Mapping) else inputs
+    given: Iterable[Any] = inputs
+    if len(inputs) == 1 and not isinstance(inputs[0], Tensor) and isinstance(inputs[0], Mapping):
+        given = inputs[0].values()
     return [(value, value._version) for value in given if isinstance(value, Tensor) and not value.is_inference()]
 
 
-def _unspoilt(values: Mapping[str, Any], before: list[tuple[Tensor, int]]) -> None:
+def _expect_whole(values: Mapping[str, Any], spoilt: Tensor) -> None:
     """Refuse a model that overwrites its input where what was recorded of another, by reference, is that input."""
-    spoilt = {value.untyped_storage().data_ptr() for value, version in before if value._version != version}
-    if not spoilt:
-        return
+    place = spoilt.untyped_storage().data_ptr()
     for key, recorded in values.items():
 
-        def expect_whole(tensor: Tensor, key: str = key) -> Tensor:
-            if tensor.untyped_storage().data_ptr() in spoilt:
+        def expect(tensor: Tensor, key: str = key) -> Tensor:
+            if tensor.untyped_storage().data_ptr() == place:
                 raise StillroomError(
                     f"the model that runs after it changes the input in place, of which {key!r} is a part",
                     fix="Let its first operation be one that is not in place.",
                 )
             return tensor
 
-        changed(recorded, expect_whole)
+        changed(recorded, expect)
 
 
 def _awake(tensor: Tensor) -> Tensor:

@@ -61,7 +61,9 @@ class Teacher(nn.Module):
         self.expect_frozen()
         with torch.no_grad():
             output = call(self.network, inputs if self.transform is None else _transformed(self.transform, inputs))
-            self._expect_classes(output)
+            if self.classes is None:
+                return output
+            self._expect_classes(output, self.classes)
             return self.mapped(output)
 
     def train(self, mode: bool = True) -> Teacher:
@@ -82,10 +84,8 @@ class Teacher(nn.Module):
             return output
         return replaced(output, self.items, pick(output, self.items)[:, self.classes])
 
-    def _expect_classes(self, output: Any) -> None:
-        if self.classes is None:
-            return
-        logits, most = pick(output, self.items), max(self.classes)
+    def _expect_classes(self, output: Any, classes: list[int]) -> None:
+        logits, most = pick(output, self.items), max(classes)
         if not isinstance(logits, Tensor) or logits.dim() < 2 or most >= logits.shape[1]:
             raise StillroomError(
                 "the teacher's classes cannot be mapped",

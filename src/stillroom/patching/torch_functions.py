@@ -38,7 +38,7 @@ class TorchTarget:
     def blind_spot(self) -> str:
         return (
             "What PyTorch calls inside its own functions is not seen, nor is TorchScript. "
-            "stillroom.recorders.list_functions(model, x) tells what is, also of operators (+ is torch.Tensor.add)."
+            "stillroom.recorders.list_calls(model, x) tells what is, also of operators (+ is torch.Tensor.add)."
         )
 
     def enter(self, interceptor: Interceptor) -> Undo:

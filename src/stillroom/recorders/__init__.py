@@ -5,10 +5,8 @@ from stillroom.recorders.calls import FunctionInputs, FunctionOutputs, MethodInp
 from stillroom.recorders.gradients import Gradients
 from stillroom.recorders.items import Item, changed, describe, pick, replaced
 from stillroom.recorders.listing import (
-    FunctionInfo,
     ParameterInfo,
     SiteInfo,
-    list_functions,
     list_parameters,
     list_sites,
 )
@@ -22,7 +20,6 @@ from stillroom.recorders.tap import HookTap, Tap
 
 __all__ = [
     "CallInfo",
-    "FunctionInfo",
     "FunctionInputs",
     "FunctionOutputs",
     "Gradients",
@@ -46,7 +43,6 @@ __all__ = [
     "expect_model",
     "find_module",
     "list_calls",
-    "list_functions",
     "list_parameters",
     "list_sites",
     "parse_site",

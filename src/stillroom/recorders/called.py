@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from stillroom.errors import StillroomError
 from stillroom.patching import torch_calls
 from stillroom.recorders.modules import unwrap
 
@@ -43,7 +44,14 @@ def list_calls(model: nn.Module, *inputs: Any) -> list[CallInfo]:
 
     Its own is what lies in a package that one of its modules comes from, or is not installed at all. A copy of the
     model runs, in both modes and without gradients; one that cannot train without labels is followed as far as it goes.
+
+    Raises:
+        StillroomError: another profiler is at work.
     """
+    if sys.getprofile() is not None:
+        raise StillroomError(
+            "the calls of a model are found with Python's profiler, and another one is at work", fix="Stop that one."
+        )
     evaluated = _calls(model, inputs, train=False)
     trained = _calls(model, inputs, train=True)
     return [CallInfo(*call, evaluated[call], trained[call]) for call in dict.fromkeys([*evaluated, *trained])]
@@ -65,12 +73,11 @@ def _calls(model: nn.Module, inputs: tuple[Any, ...], *, train: bool) -> Counter
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         with torch_calls(note):
             _run(model, inputs)
-        before = sys.getprofile()
         sys.setprofile(profile)
         try:
             _run(model, inputs)
         finally:
-            sys.setprofile(before)
+            sys.setprofile(None)
     for (name, code), number in codes.items():
         module = sys.modules.get(name)
         if module is not None and _is_own(module, packages) and (found := _paths(module).get(code)) is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillroom.patching import Patches, torch_calls
+from stillroom.patching import Patches
 from stillroom.recorders.items import describe
 from stillroom.recorders.modules import unwrap
 
@@ -30,34 +30,6 @@ class SiteInfo:
     output: str | None
     calls: int
     parameters: int
-
-
-@dataclass(frozen=True)
-class FunctionInfo:
-    """A function of PyTorch that a model calls.
-
-    Attributes:
-        path: of :class:`~stillroom.recorders.FunctionOutputs`.
-        calls: how often it ran.
-    """
-
-    path: str
-    calls: int
-
-
-def list_functions(model: nn.Module, *inputs: Any) -> list[FunctionInfo]:
-    """Every function of PyTorch that the model called for these inputs, in the order of the first call.
-
-    The model runs as of :func:`list_sites`.
-    """
-    calls: dict[str, int] = {}
-
-    def count(path: str) -> None:
-        calls[path] = calls.get(path, 0) + 1
-
-    with torch_calls(count):
-        _run(unwrap(model), inputs)
-    return [FunctionInfo(path, number) for path, number in calls.items()]
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,12 @@ class Tap:
         self._watched: list[tuple[Tensor, int]] = []
         self.differentiable, self._cut_off = False, False
 
-    def open(self) -> None:
-        """Record from now on what this thread does."""
+    def open(self, *, compiling: bool = False) -> None:
+        """Record from now on what this thread does.
+
+        Args:
+            compiling: whether ``torch.compile`` traces this.
+        """
 
     def stop(self) -> None:
         """Record no more; what was recorded stays."""
@@ -56,14 +60,14 @@ class Tap:
         self.calls, self._watched, self._cut_off = [], [], False
 
     def close(self) -> list[Any]:
-        """Stop, and give what was recorded, by call; the tap forgets it.
+        """Of a tap that has stopped: what was recorded, by call. It forgets this.
 
         Raises:
             StillroomError: a value that is read by reference was changed in place after it was recorded; or no gradient
                 can flow through it, and one should.
         """
         calls, watched, cut_off = self.calls, self._watched, self._cut_off
-        self.forget()
+        self.calls, self._watched, self._cut_off = [], [], False
         if cut_off:
             raise StillroomError(
                 "the value was recorded in a reentrant checkpoint, through which no gradient flows",
@@ -82,15 +86,18 @@ class Tap:
                 )
         return calls
 
-    def record(self, value: Any) -> None:
-        if self.differentiable and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+    def record(self, value: Any, *, compiling: bool) -> None:
+        if self.differentiable and not compiling and not torch.is_grad_enabled():
             self._cut_off |= in_reentrant_checkpoint()
         # What is done to record is no call of the model.
         with DisableTorchFunction():
-            self.calls.append(changed(value, self._kept))
+            if isinstance(value, Tensor):
+                self.calls.append(self._kept(value, compiling))
+            else:
+                self.calls.append(changed(value, lambda tensor: self._kept(tensor, compiling)))
 
-    def _kept(self, tensor: Tensor) -> Tensor:
-        if self._copy is not True and not torch.compiler.is_compiling() and not tensor.is_inference():
+    def _kept(self, tensor: Tensor, compiling: bool) -> Tensor:
+        if self._copy is not True and not compiling and not tensor.is_inference():
             self._watched.append((tensor, tensor._version))
         return tensor if self._copy is False else tensor.clone()
 
@@ -118,9 +125,9 @@ class HookTap(Tap):
         self._thread: int | None = None
         self.told: tuple[int, Callable[[], None]] | None = None
 
-    def open(self) -> None:
+    def open(self, *, compiling: bool = False) -> None:
         # torch.compile traces one thread, and does not know how to ask which.
-        self._thread = 0 if torch.compiler.is_compiling() else threading.get_ident()
+        self._thread = 0 if compiling else threading.get_ident()
 
     def stop(self) -> None:
         self._thread = None
@@ -129,14 +136,15 @@ class HookTap(Tap):
         """The forward hook (``given``: the output) or forward pre-hook (``given``: the keyword arguments)."""
         if self._thread is None:
             return
+        compiling = torch.compiler.is_compiling()
         # Within a backward pass a checkpoint runs again what was recorded before.
-        if not torch.compiler.is_compiling() and (threading.get_ident() != self._thread or in_backward()):
+        if not compiling and (threading.get_ident() != self._thread or in_backward()):
             return
         if self._read is not None:
             self.calls.append(self._read(given))
         else:
-            self.record(arguments(args, given) if self._inputs else given)
-        if not torch.compiler.is_compiling() and self.told is not None and len(self.calls) == self.told[0] + 1:
+            self.record(arguments(args, given) if self._inputs else given, compiling=compiling)
+        if not compiling and self.told is not None and len(self.calls) == self.told[0] + 1:
             self.told[1]()
 
 
@@ -155,7 +163,7 @@ class CallTap(Tap):
         self.blind_spot = target.blind_spot
         self._leave: Callable[[], None] | None = None
 
-    def open(self) -> None:
+    def open(self, *, compiling: bool = False) -> None:
         self._leave = self._target.enter(self._intercept)
 
     def stop(self) -> None:
@@ -164,13 +172,14 @@ class CallTap(Tap):
             self._leave = None
 
     def _intercept(self, proceed: Callable[[], Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        if not torch.compiler.is_compiling() and in_backward():
+        compiling = torch.compiler.is_compiling()
+        if not compiling and in_backward():
             return proceed()
         if self._inputs:
-            self.record(_by_name(self._signature, args, kwargs))
+            self.record(_by_name(self._signature, args, kwargs), compiling=compiling)
             return proceed()
         value = proceed()
-        self.record(value)
+        self.record(value, compiling=compiling)
         return value
 
 
@@ -186,7 +195,7 @@ class HeldTap(Tap):
         super().__init__(copy=False)
         self._owner, self._name = owner, name
 
-    def open(self) -> None:
+    def open(self, *, compiling: bool = False) -> None:
         self.calls = [getattr(self._owner, self._name)]
 
 

@@ -1,6 +1,8 @@
-"""Every function of PyTorch that a model calls."""
+"""Every function and method that a model calls."""
 
 from __future__ import annotations
+
+import sys
 
 import called_things
 import pytest
@@ -9,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import stillroom as kd
-from stillroom.recorders import CallInfo, FunctionInfo, list_calls, list_functions
+from stillroom import StillroomError
+from stillroom.recorders import CallInfo, list_calls
 
 
 class Uses(nn.Module):
@@ -24,14 +27,14 @@ class Uses(nn.Module):
 
 def test_paths_that_can_be_recorded_with_their_number_of_calls() -> None:
     model, x = Uses(), torch.randn(2, 4)
-    found = list_functions(torch.compile(model, backend="eager"), x)
+    found = list_calls(torch.compile(model, backend="eager"), x)
     assert [info for info in found if not info.path.endswith("__get__")] == [
-        FunctionInfo("torch.nn.functional.linear", 1),
-        FunctionInfo("torch.nn.functional.dropout", 1),
-        FunctionInfo("torch.Tensor.add", 2),
-        FunctionInfo("torch.rand", 1),
-        FunctionInfo("torch.nn.functional.relu", 1),
-        FunctionInfo("torch.Tensor.sum", 1),
+        CallInfo("torch.nn.functional.linear", "function", 1, 1),
+        CallInfo("torch.nn.functional.dropout", "function", 1, 1),
+        CallInfo("torch.Tensor.add", "function", 2, 2),
+        CallInfo("torch.rand", "function", 1, 1),
+        CallInfo("torch.nn.functional.relu", "function", 1, 1),
+        CallInfo("torch.Tensor.sum", "function", 1, 1),
     ]
     sites = {f"site{index}": kd.FunctionOutputs(info.path, call=-1) for index, info in enumerate(found)}
     with kd.record(model, **sites) as seen:
@@ -44,11 +47,28 @@ def test_modes_are_as_before_and_nothing_listens_afterwards(width: int) -> None:
     model = Uses()
     model.drop.eval()
     try:
-        list_functions(model, torch.randn(2, width))
+        list_calls(model, torch.randn(2, width))
     except RuntimeError:
         assert width == 7
     assert [module.training for module in model.modules()] == [True, True, False]
     assert torch._C._len_torch_function_stack() == 0
+    assert sys.getprofile() is None
+
+
+def test_another_profiler_is_not_disturbed() -> None:
+    def profiler(*_: object) -> None:
+        pass
+
+    sys.setprofile(profiler)
+    try:
+        with pytest.raises(StillroomError) as error:
+            list_calls(Uses(), torch.randn(2, 4))
+        assert sys.getprofile() is profiler
+    finally:
+        sys.setprofile(None)
+    assert str(error.value) == (
+        "the calls of a model are found with Python's profiler, and another one is at work. Stop that one."
+    )
 
 
 class Trains(nn.Module):
@@ -75,7 +95,7 @@ def test_calls_of_the_models_own_code_in_both_modes(labelled: bool) -> None:
     state, before = torch.get_rng_state(), {name: value.clone() for name, value in model.state_dict().items()}
     found = list_calls(model, x)
     assert [info for info in found if "torch" not in info.path] == [
-        CallInfo("test_list_functions.Trains.shown", "method", 1, 1),
+        CallInfo("test_list_calls.Trains.shown", "method", 1, 1),
         CallInfo("called_things.scale", "function", 2, 2),
         CallInfo("called_things.Head.name", "method", 0, 1),
         CallInfo("called_things.Head.shift", "method", 0, 1),
