@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def _processes() -> None:
     if os.environ.get("PYTEST_XDIST_WORKER"):
         torch.set_num_threads(1)
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process would compile everything again
     # The server imports these once, and a process that is forked from it starts at once, with this environment.
     multiprocessing.set_forkserver_preload(["stillroom.cli.main", "stillroom.runs.use", "sklearn.datasets"])
