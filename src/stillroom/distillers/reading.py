@@ -107,14 +107,14 @@ class Reading:
             for tap in self._open:
                 tap.open(compiling=compiling)
             before = [] if compiling else _versions(inputs)
-            output = call(self._model, inputs) if compiling else self._called(inputs)
+            output = self._taught(inputs) if self._teaches and not compiling else call(self._model, inputs)
             for tap in reversed(self._open):
                 tap.stop()
             for tensor, version in before:
                 if tensor._version != version:
                     _expect_whole(values, tensor)
             self._collect(values, output)
-            if not compiling:
+            if self._teaches and not compiling:
                 self._wake(values)
                 self._seen = True
         except BaseException:
@@ -136,8 +136,8 @@ class Reading:
         for courier in self._couriers:
             values[courier.key] = courier.collected()
 
-    def _called(self, inputs: tuple[Any, ...]) -> Any:
-        """The model's output; None where the model was stopped when everything had been seen."""
+    def _taught(self, inputs: tuple[Any, ...]) -> Any:
+        """The teacher's output; None where it was stopped when everything had been seen."""
         stops = self._stops and self._seen
         self._missing = len(self._hooks)
         for tap, which in self._hooks:
@@ -147,11 +147,11 @@ class Reading:
         except _EnoughError:
             return None
         except StillroomError as error:
-            raise (error.at(self._name) if self._teaches else error) from error.__cause__
+            raise error.at(self._name) from error.__cause__
 
     def _wake(self, values: dict[str, Any]) -> None:
         """What a teacher returned whose own code says inference_mode: no loss can be computed with it as it is."""
-        if not self._teaches or torch.is_inference_mode_enabled():
+        if torch.is_inference_mode_enabled():
             return
         for key in self._where:
             value = values[key]
