@@ -5,8 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from stillroom.cli.words import add_recipe
-from stillroom.errors import StillroomError
+from stillroom.cli.words import add_recipe, recipe_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,15 +24,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
+    recipe = recipe_of(arguments)
+
     from rich.console import Console
 
-    from stillroom.runs import read_recipe
     from stillroom.runs.checkup import check_recipe
 
-    if arguments.config is None:
-        fix = "`stillroom recipes` lists those that are shipped."
-        raise StillroomError("which recipe?", expected="-c RECIPE", fix=fix)
-    recipe = read_recipe(arguments.config, arguments.override, teacher=arguments.teacher)
     found = check_recipe(recipe, batches=arguments.batches)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     if found.terms:

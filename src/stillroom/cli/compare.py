@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from stillroom.cli.train import one_of
-from stillroom.cli.words import add_out, add_recipe, show
+from stillroom.cli.words import add_out, add_recipe, recipe_of, show
 from stillroom.errors import StillroomError
 
 SEEDS = 3
@@ -19,15 +19,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    from stillroom.runs import compare_recipe, read_recipe, resume_comparison
-
     one_of(arguments)
-    if arguments.resume is not None:
+    recipe = None if arguments.config is None else recipe_of(arguments)
+
+    from stillroom.runs import compare_recipe, resume_comparison
+
+    if recipe is None:
         for letter, value in (("-o", arguments.override or None), ("--seeds", arguments.seeds)):
             if value is not None:
                 raise StillroomError("-r goes on with a comparison as it was begun", where=letter, got=value)
         done = resume_comparison(arguments.resume)
     else:
-        recipe = read_recipe(arguments.config, arguments.override, teacher=arguments.teacher)
         done = compare_recipe(recipe, seeds=SEEDS if arguments.seeds is None else arguments.seeds, out=arguments.out)
     show(done.folder)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from stillroom.cli.words import add_recipe
-from stillroom.errors import StillroomError
+from stillroom.cli.words import add_recipe, recipe_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,16 +22,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
+    recipe = recipe_of(arguments)
+
     import rich
 
-    from stillroom.runs import read_recipe
     from stillroom.runs.suggest import suggest_for
 
-    if arguments.config is None:
-        raise StillroomError(
-            "which recipe?", expected="-c RECIPE", fix="`stillroom recipes` lists those that are shipped."
-        )
-    recipe = read_recipe(arguments.config, arguments.override, teacher=arguments.teacher)
     advice = suggest_for(recipe, teacher=arguments.of, cka=arguments.cka)
     found = advice.found
     if found.pairs:

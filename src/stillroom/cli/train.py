@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from stillroom.cli.words import add_out, add_recipe, show
+from stillroom.cli.words import LISTED, add_out, add_recipe, recipe_of, show
 from stillroom.errors import StillroomError
 
 
@@ -15,13 +15,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    from stillroom.runs import read_recipe, resume, train
-
     one_of(arguments)
-    if arguments.resume is not None:
-        done = resume(arguments.resume, arguments.override)
-    else:
-        done = train(read_recipe(arguments.config, arguments.override, teacher=arguments.teacher), out=arguments.out)
+    recipe = None if arguments.config is None else recipe_of(arguments)
+
+    from stillroom.runs import resume, train
+
+    done = resume(arguments.resume, arguments.override) if recipe is None else train(recipe, out=arguments.out)
     show(done.folder)
 
 
@@ -32,9 +31,7 @@ def one_of(arguments: Namespace) -> None:
         StillroomError: neither, or both.
     """
     if arguments.resume is None and arguments.config is None:
-        raise StillroomError(
-            "which recipe?", expected="-c RECIPE, or -r RUN", fix="`stillroom recipes` lists those that are shipped."
-        )
+        raise StillroomError("which recipe?", expected="-c RECIPE, or -r RUN", fix=LISTED)
     if arguments.resume is not None:
         for letter, value in (("-c", arguments.config), ("-t", arguments.teacher), ("--out", arguments.out)):
             if value is not None:

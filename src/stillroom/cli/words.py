@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stillroom.errors import StillroomError
+from stillroom.recipes import find_recipe
 
+if TYPE_CHECKING:
+    from stillroom.runs import Recipe
+
+LISTED = "`stillroom recipes` lists those that are shipped."
 SOURCE = "a run folder, a checkpoint in one, or a model file with its model.json"
 
 
@@ -72,6 +78,22 @@ def add_out(parser: ArgumentParser, text: str) -> None:
 def add_source(parser: ArgumentParser) -> None:
     parser.add_argument("source", help=SOURCE)
     add_overrides(parser, "change the data (-o data.root=/data)")
+
+
+def recipe_of(arguments: Namespace) -> Recipe:
+    """The recipe that the words ask for.
+
+    Raises:
+        StillroomError: none is named, or there is none of that name, which is told before anything large is imported;
+            as of :func:`~stillroom.runs.read_recipe`.
+    """
+    if arguments.config is None:
+        raise StillroomError("which recipe?", expected="-c RECIPE", fix=LISTED)
+    path = find_recipe(arguments.config)
+
+    from stillroom.runs import read_recipe
+
+    return read_recipe(path, arguments.override, teacher=arguments.teacher)
 
 
 def show(folder: Path) -> None:
