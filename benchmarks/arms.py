@@ -21,10 +21,10 @@ from measure import CONTROL
 from stillroom.algorithms import Offline
 from stillroom.distillers import Distiller, Term
 from stillroom.losses import L2, KLDivergence
+from stillroom.recipes.trainer import TrainerSettings
 from stillroom.runs.checkpoints import Checkpoints
 from stillroom.runs.history import History
 from stillroom.runs.randomness import StepRandomness
-from stillroom.runs.settings import TrainerSettings
 
 BATCH, TAU, KL_WEIGHT, HINT_WEIGHT = 32, 4.0, 0.9, 0.5
 HAND, AGAIN, LOSSES = "by hand", "by hand, again", "by hand, our losses"

@@ -16,13 +16,13 @@ from stillroom.algorithms import as_task
 from stillroom.data import ImageFolder, Sets
 from stillroom.distillers import Ensemble, Teacher
 from stillroom.errors import StillroomError
+from stillroom.recipes.trainer import TrainerSettings
 from stillroom.runs import read_recipe
 from stillroom.runs.checkup import check_recipe
 from stillroom.runs.lineup import measured, order_of_classes
 from stillroom.runs.normalisation import normalised_alike, of_data
 from stillroom.runs.pace import batches_of_an_epoch
 from stillroom.runs.readable import read_sample, spread, spread_batches
-from stillroom.runs.settings import TrainerSettings
 from stillroom.runs.teachers import Standing
 from stillroom.runs.train import make_data
 

@@ -8,8 +8,8 @@ import pytest
 from tiny_runs import same_bits
 
 from stillroom.errors import StillroomError
+from stillroom.recipes.trainer import TrainerSettings
 from stillroom.runs import read_recipe, train
-from stillroom.runs.settings import TrainerSettings
 
 QUICK = ("teacher=null", "terms={}", "trainer.max_epochs=1", "trainer.progress=false", "trainer.limit_train_batches=4")
 

@@ -49,7 +49,7 @@ class RecipeParser(ArgumentParser):
     """A parser whose help ends with the keys of a recipe; those of the trainer come from its own docstring."""
 
     def format_help(self) -> str:
-        from stillroom.runs.settings import TrainerSettings
+        from stillroom.recipes.trainer import TrainerSettings
 
         self.formatter_class = RawDescriptionHelpFormatter
         text = (inspect.getdoc(TrainerSettings) or "").partition("Args:\n")[2].replace("``", "")

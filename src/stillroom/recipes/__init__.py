@@ -1,4 +1,4 @@
-"""Recipes: YAML files that run as they stand, found by name."""
+"""Recipes: YAML files that run as they stand, found by name, and what their ``trainer`` section may say."""
 
 from __future__ import annotations
 

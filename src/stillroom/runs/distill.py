@@ -17,6 +17,7 @@ from stillroom.data.samples import Source
 from stillroom.deliveries import Delivery
 from stillroom.distillers import Schedule, Term, default_terms
 from stillroom.errors import StillroomError
+from stillroom.recipes.trainer import TrainerSettings
 from stillroom.runs import sections
 from stillroom.runs.assess import assessed
 from stillroom.runs.compare import StudentRole, compare_jobs, expect_comparison
@@ -24,7 +25,6 @@ from stillroom.runs.fit import fit
 from stillroom.runs.folder import last_checkpoint, new_folder
 from stillroom.runs.job import Job, Trained
 from stillroom.runs.run import Comparison, Run
-from stillroom.runs.settings import TrainerSettings
 
 NAME = "distill"
 

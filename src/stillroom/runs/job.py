@@ -13,8 +13,8 @@ from stillroom.algorithms import Algorithm, Offline, OptimizerMaker, SchedulerMa
 from stillroom.data import DataModule
 from stillroom.deliveries import Delivery
 from stillroom.distillers import Schedule, Term
+from stillroom.recipes.trainer import TrainerSettings
 from stillroom.reports import TeacherFacts
-from stillroom.runs.settings import TrainerSettings
 
 Role = Literal["teacher", "alone", "distilled"]
 

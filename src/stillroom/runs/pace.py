@@ -15,7 +15,7 @@ from stillroom.data import DataModule
 from stillroom.diagnosis import put_back
 from stillroom.distillers import Distiller
 from stillroom.distillers.scope import untouched
-from stillroom.runs.settings import TrainerSettings
+from stillroom.recipes.trainer import TrainerSettings
 
 Step = Callable[[Mapping[str, Any]], dict[str, Any]]
 SECONDS = 5.0

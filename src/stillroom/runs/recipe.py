@@ -17,11 +17,11 @@ from stillroom.distillers import Schedule, Term
 from stillroom.errors import StillroomError
 from stillroom.files import read_text
 from stillroom.recipes import find_recipe, is_recipe
+from stillroom.recipes.trainer import TrainerSettings
 from stillroom.runs import sections, team
 from stillroom.runs.build import Spec, expect_known, spec
 from stillroom.runs.folder import WEIGHTS, is_bare
 from stillroom.runs.overrides import HOMES, overridden
-from stillroom.runs.settings import TrainerSettings
 from stillroom.runs.team import SHARED
 from stillroom.runs.terms import TermSpec, make_terms, term_specs, weight
 from stillroom.runs.variants import chosen

@@ -8,9 +8,9 @@ from typing import Any, cast
 from stillroom.algorithms import Algorithm, task_loss
 from stillroom.deliveries import Delivery
 from stillroom.errors import StillroomError
+from stillroom.recipes.trainer import TrainerSettings
 from stillroom.runs.build import Spec, mapping, spec
 from stillroom.runs.overrides import DELIVERIES, HOMES
-from stillroom.runs.settings import TrainerSettings
 
 LARGEST_SEED = 2**62 - 1
 SHARED_BY_ALGORITHMS = ("distiller", "optimizer", "scheduler", "scheduler_interval", "task", "task_weight")
@@ -47,7 +47,7 @@ def inherit(given: object, *, taught: bool) -> dict[str, str]:
 
 
 def settings(given: object) -> TrainerSettings:
-    section = {"class_path": "stillroom.runs.settings.TrainerSettings", "init_args": mapping("trainer", given)}
+    section = {"class_path": "stillroom.recipes.trainer.TrainerSettings", "init_args": mapping("trainer", given)}
     return cast("TrainerSettings", spec("trainer", section, home="").make())
 
 
