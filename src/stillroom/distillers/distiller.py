@@ -207,7 +207,7 @@ class Distiller(nn.Module):
 
     def _gathered(self, inputs: tuple[Any, ...], taught: Values | None) -> tuple[Any, dict[str, Any]]:
         """The student's output, and the values at all sites of the active terms."""
-        values = _taught(self._teaching, inputs) if taught is None else dict(taught)
+        values = dict(self.teach(*inputs) if taught is None else taught)
         return self._reading.run(inputs, values, self._delivering), values
 
     def _line(self, name: str, term: object) -> Line:
