@@ -25,7 +25,7 @@ class StillroomError(ValueError):
         self, problem: str, *, where: str | None = None, expected: object = None, got: object = None, fix: str = ""
     ) -> None:
         self.problem, self.where, self.expected, self.got, self.fix = problem, where, expected, got, fix
-        super().__init__(self._text())
+        self.args = (self._text(),)  # and not super().__init__(), which torch.compile before 2.15 cannot follow
 
     def at(self, where: str) -> StillroomError:
         """The same error, found deeper inside ``where`` (``"terms"`` + ``"kl.loss"`` reads ``terms.kl.loss``)."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -84,7 +85,8 @@ def _counted(model: nn.Module, inputs: tuple[Any, ...], *, fake: bool) -> int | 
 def _counting(model: nn.Module, inputs: tuple[Any, ...]) -> int | None:
     called: set[str] = set()
     counter = FlopCounterMode(display=False)
-    with Patches() as patches, counter:
+    # Not every PyTorch knows what its fused attention on the CPU multiplies.
+    with Patches() as patches, counter, sdpa_kernel(SDPBackend.MATH):
         for path, module in model.named_modules():
             patches.hook_inputs(module, lambda *_, path=path: called.add(path))
         call(model.eval(), inputs)

@@ -95,13 +95,26 @@ def _with(value: Any, parts: Mapping[Any, Any]) -> Any:
         kind: Any = type(cast("object", value))
         return kind({**cast("Mapping[Any, Any]", value), **parts})
     # As torch.compile can follow it.
-    copied: Any = cast("Any", value).copy() if type(value) in (dict, list) else copy.copy(value)
+    copied: Any = cast("Any", value).copy() if type(value) in (dict, list) else _copied(value)
     for place, part in parts.items():
         if isinstance(value, Mapping) or isinstance(place, int):
             copied[place] = part
         else:
             object.__setattr__(copied, place, part)  # also of a dataclass that is frozen: the copy is ours
     return copied
+
+
+def _copied(value: Any) -> Any:
+    try:
+        return copy.copy(value)
+    except KeyError:
+        # Before Python 3.11 copying asks for __getstate__, which a dict looks up whose attributes are its items.
+        if not isinstance(value, dict):
+            raise
+        kind: Any = type(value)
+        made = kind.__new__(kind)
+        made.update(value)
+        return made
 
 
 def _place(value: Any, item: Item) -> Any:
