@@ -52,17 +52,17 @@ class ProgramReading:
     """
 
     def __init__(self, program: Program, places: Iterable[Place], *, output: bool) -> None:
-        self._places = list(places)
+        self._places = {str(place.site): place for place in places}
         self._output = program.plan.output if output else None
-        needed = [name for place in self._places for name in refs(place.structure)]
+        needed = [name for place in self._places.values() for name in refs(place.structure)]
         wanted = dict.fromkeys([*needed, *refs(self._output)])
         self.program = program.computing({name: name for name in wanted})
 
     def run(self, inputs: tuple[Any, ...], values: dict[str, Any], couriers: Sequence[Courier] = ()) -> Any:
         """As of :class:`~stillroom.distillers.reading.Reading`; nothing is ever delivered."""
         made = self.program(*inputs)
-        for place in self._places:
-            values[str(place.site)] = place.value(made)
+        for key, place in self._places.items():
+            values[key] = place.value(made)
         return filled(self._output, made)
 
 
